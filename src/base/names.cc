@@ -1,0 +1,52 @@
+#include "base/names.h"
+
+#include <charconv>
+
+namespace inlet {
+namespace {
+
+constexpr std::size_t name_chars_max = 64;
+constexpr std::size_t hex_digits = 12;
+
+bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+void append_hex(std::string& out, std::uint64_t value) {
+  static constexpr char digits[] = "0123456789abcdef";
+  for (std::size_t i = hex_digits; i-- > 0;) out += digits[value >> (4 * i) & 15];
+}
+
+std::optional<std::uint64_t> parse_hex(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+bool is_name(std::string_view text) {
+  if (text.empty() || text.size() > name_chars_max || !is_letter_or_digit(text[0])) return false;
+  for (const char c : text) {
+    if (!is_letter_or_digit(c) && c != '_' && c != '.' && c != '-') return false;
+  }
+  return true;
+}
+
+std::string record_id(std::uint64_t journal_id, std::uint64_t sequence) {
+  std::string id;
+  id.reserve(record_id_chars);
+  append_hex(id, journal_id);
+  id += '-';
+  append_hex(id, sequence);
+  return id;
+}
+
+std::optional<RecordId> parse_record_id(std::string_view text) {
+  if (text.size() != record_id_chars || text[hex_digits] != '-') return std::nullopt;
+  const auto journal = parse_hex(text.substr(0, hex_digits));
+  const auto sequence = parse_hex(text.substr(hex_digits + 1));
+  if (!journal || !sequence) return std::nullopt;
+  return RecordId{*journal, *sequence};
+}
+
+}  // namespace inlet

@@ -1,0 +1,32 @@
+// names: the identifiers that appear in URLs, paths, topics and metrics, and record ids.
+//
+// A valid name can stand in a path or a URL as it is: no separator, no dot at the start, no
+// upper case, no control character.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace inlet {
+
+// [a-z0-9][a-z0-9_.-]{0,63}: streams, tenants, sinks, nodes.
+[[nodiscard]] bool is_name(std::string_view text);
+
+// A record id as clients see it: "<journal, 12 hex digits>-<sequence, 12 hex digits>". Unique over
+// nodes (the journal part is random per journal directory) and never used again.
+[[nodiscard]] std::string record_id(std::uint64_t journal_id, std::uint64_t sequence);
+
+struct RecordId {
+  std::uint64_t journal_id;
+  std::uint64_t sequence;
+};
+[[nodiscard]] std::optional<RecordId> parse_record_id(std::string_view text);
+
+inline constexpr std::size_t record_id_chars = 25;
+inline constexpr std::uint64_t journal_id_mask = (std::uint64_t{1} << 48) - 1;
+
+}  // namespace inlet
