@@ -9,6 +9,7 @@ add_library(inlet_settings INTERFACE)
 target_include_directories(inlet_settings INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
 target_compile_options(inlet_settings INTERFACE
   -Wall -Wextra -Werror -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wno-missing-field-initializers  # Designated initialisers name what they mean.
   -fstack-protector-strong -fno-omit-frame-pointer)
 target_compile_definitions(inlet_settings INTERFACE _GLIBCXX_ASSERTIONS)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -57,9 +57,8 @@ class PosixFile final : public File {
                                Flush flush) override {
     const int count = static_cast<int>(std::min<std::size_t>(parts.size(), IOV_MAX));
     const int flags = flush == Flush::yes ? RWF_DSYNC : 0;
-    const ssize_t put = uninterrupted([&] {
-      return ::pwritev2(fd_, parts.data(), count, static_cast<off_t>(offset), flags);
-    });
+    const ssize_t put = uninterrupted(
+        [&] { return ::pwritev2(fd_, parts.data(), count, static_cast<off_t>(offset), flags); });
     if (put >= 0) return static_cast<std::size_t>(put);
     if (errno != EOPNOTSUPP || flags == 0) return os_error("write", path_);
     const ssize_t plain = uninterrupted(
@@ -75,7 +74,7 @@ class PosixFile final : public File {
   }
 
   Result<std::uint64_t> size() override {
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd_, &status) != 0) return os_error("stat", path_);
     return static_cast<std::uint64_t>(status.st_size);
   }
@@ -96,8 +95,7 @@ class PosixFileLock final : public FileLock {
 
 }  // namespace
 
-Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path,
-                                                    OpenOptions options) {
+Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, OpenOptions options) {
   int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
   if (options.create) flags |= O_CREAT;
   if (options.truncate) flags |= O_TRUNC;
@@ -127,7 +125,7 @@ Result<std::vector<std::string>> PosixFileSystem::list(const std::string& direct
 Status PosixFileSystem::make_directories(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return sync_directory(parent_directory(path));
   if (errno == EEXIST) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0) return os_error("stat", path);
     errno = ENOTDIR;
     if (!S_ISDIR(status.st_mode)) return os_error("make directory", path);
@@ -162,13 +160,14 @@ Status PosixFileSystem::sync_directory(const std::string& directory) {
 }
 
 Result<Space> PosixFileSystem::space(const std::string& directory) {
-  struct statvfs status {};
+  struct statvfs status{};
   if (::statvfs(directory.c_str(), &status) != 0) return os_error("statvfs", directory);
   return Space{status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize};
 }
 
 Result<std::unique_ptr<FileLock>> PosixFileSystem::lock(const std::string& path) {
-  const int fd = uninterrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); });
+  const int fd =
+      uninterrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); });
   if (fd < 0) return os_error("open", path);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int os = errno;

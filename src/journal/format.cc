@@ -31,7 +31,7 @@ enum Tag : std::uint8_t {
 
 struct TaggedField {
   Tag tag;
-  std::string_view Metadata::*field;
+  std::string_view Metadata::* field;
 };
 
 // In order of need: when space runs out the later ones are left out.

@@ -106,8 +106,8 @@ struct Metadata {
   std::string_view stream;
   std::string_view content_type;
   std::string_view content_encoding;
-  std::string_view peer;             // Address of the client.
-  std::string_view trace_id;         // As the client sent it.
+  std::string_view peer;      // Address of the client.
+  std::string_view trace_id;  // As the client sent it.
   std::string_view idempotency_key;
 
   bool operator==(const Metadata&) const = default;

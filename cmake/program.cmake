@@ -1,0 +1,21 @@
+# The programs. All of src/main but the two main files is one archive: a program takes from it only
+# what it uses, so inlet maps no sink and inlet-ship no door.
+
+file(GLOB main_sources CONFIGURE_DEPENDS src/main/*.cc)
+file(GLOB main_tests CONFIGURE_DEPENDS src/main/*_test.cc)
+set(main_entries ${PROJECT_SOURCE_DIR}/src/main/main.cc ${PROJECT_SOURCE_DIR}/src/main/ship_main.cc)
+list(REMOVE_ITEM main_sources ${main_tests} ${main_entries} "")
+
+add_library(main STATIC ${main_sources})
+target_link_libraries(main PUBLIC inlet_settings base journal http health serve load)
+
+add_executable(inlet src/main/main.cc)
+target_link_libraries(inlet PRIVATE main)
+
+add_executable(inlet-ship src/main/ship_main.cc)
+target_link_libraries(inlet-ship PRIVATE main ship sinks)
+
+foreach(test ${main_tests})
+  get_filename_component(stem ${test} NAME_WE)
+  unit_test(main_${stem} ${test} main)
+endforeach()
