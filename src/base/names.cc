@@ -10,9 +10,10 @@ constexpr std::size_t hex_digits = 12;
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
-void append_hex(std::string& out, std::uint64_t value) {
+char* write_hex(char* out, std::uint64_t value) {
   static constexpr char digits[] = "0123456789abcdef";
-  for (std::size_t i = hex_digits; i-- > 0;) out += digits[value >> (4 * i) & 15];
+  for (std::size_t i = hex_digits; i-- > 0;) *out++ = digits[value >> (4 * i) & 15];
+  return out;
 }
 
 std::optional<std::uint64_t> parse_hex(std::string_view text) {
@@ -33,12 +34,15 @@ bool is_name(std::string_view text) {
 }
 
 std::string record_id(std::uint64_t journal_id, std::uint64_t sequence) {
-  std::string id;
-  id.reserve(record_id_chars);
-  append_hex(id, journal_id);
-  id += '-';
-  append_hex(id, sequence);
+  std::string id(record_id_chars, '\0');
+  write_record_id(id.data(), journal_id, sequence);
   return id;
+}
+
+char* write_record_id(char* out, std::uint64_t journal_id, std::uint64_t sequence) {
+  out = write_hex(out, journal_id);
+  *out++ = '-';
+  return write_hex(out, sequence);
 }
 
 std::optional<RecordId> parse_record_id(std::string_view text) {

@@ -19,6 +19,8 @@ namespace inlet {
 // A record id as clients see it: "<journal, 12 hex digits>-<sequence, 12 hex digits>". Unique over
 // nodes (the journal part is random per journal directory) and never used again.
 [[nodiscard]] std::string record_id(std::uint64_t journal_id, std::uint64_t sequence);
+// The same into `out`, which has room for record_id_chars; returns the end.
+char* write_record_id(char* out, std::uint64_t journal_id, std::uint64_t sequence);
 
 struct RecordId {
   std::uint64_t journal_id;

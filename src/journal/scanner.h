@@ -36,6 +36,11 @@ class Scanner {
   [[nodiscard]] Result<std::optional<std::uint64_t>> find(std::uint64_t from,
                                                           std::uint64_t sequence_min);
 
+  // Raw bytes, fewer at the end.
+  [[nodiscard]] Result<Bytes> bytes_at(std::uint64_t offset, std::uint64_t length) {
+    return window(offset, length);
+  }
+
   // The limit may grow while the segment is being written.
   void set_end(std::uint64_t end_offset) { end_offset_ = end_offset; }
   [[nodiscard]] std::uint64_t end() const { return end_offset_; }

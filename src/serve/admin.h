@@ -1,0 +1,46 @@
+// admin: what operators ask a node: health, metrics, status. Never on the public listener.
+
+#pragma once
+
+#include <string>
+
+#include "http/server.h"
+#include "serve/door.h"
+
+namespace inlet::serve {
+
+struct AdminContext {
+  Clock& clock;
+  DoorContext& door;
+  http::Server& server;
+  MemoryBudget& memory;
+  std::string node;
+  std::string version;
+  Microseconds started_us;
+};
+
+// GET / (a page for people), /metrics (Prometheus), /status.json, /healthz, /readyz.
+class Admin final : public http::Handler {
+ public:
+  Admin(AdminContext& context, http::Connection& connection)
+      : context_(context), connection_(connection) {}
+
+  http::HeadAction on_head(const http::RequestHead& head) override;
+  MutableBytes body_space(std::size_t, std::size_t) override { return {}; }
+  void on_body(Bytes) override {}
+  void on_end() override {}
+
+ private:
+  http::HeadAction answer(int status, std::string_view content_type, std::string_view body,
+                          std::string_view extra_lines = {});
+  http::HeadAction answer_problem(int status, std::string_view detail,
+                                  std::string_view extra_lines = {});
+
+  AdminContext& context_;
+  http::Connection& connection_;
+};
+
+[[nodiscard]] std::string metrics_text(const AdminContext& context);
+[[nodiscard]] std::string status_json(const AdminContext& context);
+
+}  // namespace inlet::serve

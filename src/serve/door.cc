@@ -1,0 +1,169 @@
+#include "serve/door.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/names.h"
+
+namespace inlet::serve {
+namespace {
+
+// Bodies beyond this may need memory of their own, so their metadata is kept.
+constexpr std::uint64_t body_surely_in_read_buffer =
+    limits::read_buffer_bytes_small - limits::read_buffer_bytes_small / 2;
+
+constexpr std::string_view json_content_type = "application/json";
+constexpr std::string_view stored_lines = "Inlet-Durability: disk\r\n";
+
+std::string retry_after(std::uint32_t seconds) {
+  return "Retry-After: " + std::to_string(seconds) + "\r\n";
+}
+
+}  // namespace
+
+http::HeadAction Door::on_head(const http::RequestHead& head) {
+  const Request request = read_request(head, context_.rules);
+  if (const auto* ingest = std::get_if<Ingest>(&request)) return open_ingest(head, *ingest);
+  if (const auto* refusal = std::get_if<Refusal>(&request)) return refuse(*refusal);
+  return answer_health(std::holds_alternative<Readyz>(request));
+}
+
+http::HeadAction Door::open_ingest(const http::RequestHead& head, const Ingest& ingest) {
+  const journal::Admission admission = context_.journal->admission();
+  if (admission != journal::Admission::open) return refuse(refusal_of(admission));
+  rule_ = ingest.rule;
+  if (head.chunked || *head.content_length > body_surely_in_read_buffer) {
+    const auto metadata = read_metadata(head, ingest.stream, connection_.peer());
+    metadata_kept_.resize(limits::metadata_bytes_max);
+    const MutableBytes out(reinterpret_cast<std::byte*>(metadata_kept_.data()),
+                           metadata_kept_.size());
+    metadata_kept_.resize(journal::encode_metadata(metadata, out));
+  }
+  return http::HeadAction::take_body(rule_->body_bytes_max);
+}
+
+MutableBytes Door::body_space(std::size_t bytes_needed, std::size_t bytes_so_far) {
+  const auto metadata = journal::decode_metadata(as_bytes(metadata_kept_));
+  CHECK(metadata);
+  journal::Buffer buffer =
+      context_.pool.acquire(journal::RecordBuffer::bytes_for(*metadata, bytes_needed));
+  if (!buffer) return {};
+  if (record_) {
+    record_.grow(std::move(buffer), bytes_so_far);
+  } else {
+    record_ = journal::RecordBuffer(std::move(buffer), *metadata);
+  }
+  return record_.body_space();
+}
+
+void Door::on_body(Bytes body) {
+  const http::RequestHead* const head = record_ ? nullptr : &connection_.head();
+  started_us_ = context_.clock.steady_us();
+  body_bytes_ = body.size();
+  if (rule_->format != Format::raw) {
+    const std::string_view encoding =
+        head != nullptr ? head->field("Content-Encoding").value_or("")
+                        : journal::decode_metadata(as_bytes(metadata_kept_))->content_encoding;
+    if (const auto wrong = validate(rule_->format, encoding, body)) {
+      refuse({wrong->too_large ? 413 : 422, wrong->detail});
+      return;
+    }
+  }
+  ticket_.door = this;
+  ticket_.loop = static_cast<unsigned>(connection_.loop_index());
+  const Microseconds received_us = context_.clock.wall_us();
+  bool taken = false;
+  if (record_) {
+    taken = context_.journal->append(ticket_, record_, body.size(), received_us);
+  } else {
+    constexpr std::string_view prefix = "/ingest/";
+    const auto metadata =
+        read_metadata(*head, head->path.substr(prefix.size()), connection_.peer());
+    taken = context_.journal->append(ticket_, metadata, body, received_us);
+  }
+  if (!taken) refuse({503, "this node is short of memory", retry_after(1)});
+}
+
+void Door::on_commits(journal::Ticket* tickets) {
+  while (tickets != nullptr) {
+    auto* const ticket = static_cast<DoorTicket*>(tickets);
+    tickets = tickets->next;
+    ticket->door->on_commit();
+  }
+}
+
+void Door::on_commit() {
+  if (ticket_.result == journal::CommitResult::committed) {
+    answer_stored();
+    return;
+  }
+  const journal::Admission admission = context_.journal->admission();
+  if (admission != journal::Admission::open) {
+    refuse(refusal_of(admission));
+  } else {
+    refuse({503, "the disk did not take the record", retry_after(1)});
+  }
+}
+
+void Door::answer_stored() {
+  context_.figures.of(connection_.loop_index())
+      .stored(body_bytes_, context_.clock.steady_us() - started_us_);
+  char body[128];
+  char* at = body;
+  const auto put = [&](std::string_view text) {
+    at = std::copy(text.begin(), text.end(), at);
+  };
+  put("{\"id\":\"");
+  at = write_record_id(at, context_.journal->journal_id(), ticket_.sequence);
+  put("\",\"bytes\":");
+  at = std::to_chars(at, body + sizeof body, body_bytes_).ptr;
+  put(",\"durability\":\"disk\"}\n");
+  answer(200, json_content_type, {body, static_cast<std::size_t>(at - body)}, stored_lines);
+}
+
+http::HeadAction Door::refuse(const Refusal& refusal) {
+  context_.figures.of(connection_.loop_index()).refused(refusal.status);
+  answer(refusal.status, http::problem_content_type,
+         http::problem_json(refusal.status, refusal.detail), refusal.extra_lines);
+  return http::HeadAction::answered();
+}
+
+Refusal Door::refusal_of(journal::Admission admission) const {
+  const std::string lines = retry_after(context_.journal->retry_after_s());
+  if (admission == journal::Admission::full) {
+    return {503, "this node's journal is full of records that were not delivered yet", lines};
+  }
+  if (admission == journal::Admission::stalled) {
+    return {503, "this node's disk does not answer", lines};
+  }
+  return {503, "this node's disk refuses writes", lines};
+}
+
+http::HeadAction Door::answer_health(bool ready_asked) {
+  const journal::Admission admission = context_.journal->admission();
+  if (admission != journal::Admission::open) return refuse(refusal_of(admission));
+  if (ready_asked && context_.draining.load(std::memory_order_relaxed)) {
+    return refuse({503, "this node is draining", retry_after(1)});
+  }
+  answer(200, json_content_type, "{\"status\":\"ok\"}\n", {});
+  return http::HeadAction::answered();
+}
+
+void Door::answer(int status, std::string_view content_type, std::string_view body,
+                  std::string_view extra_lines) {
+  connection_.respond({.status = status,
+                       .content_type = content_type,
+                       .body = body,
+                       .extra_lines = extra_lines});
+}
+
+void Door::on_end() {
+  record_.reset();
+  ticket_.buffer.reset();
+  metadata_kept_.clear();
+  metadata_kept_.shrink_to_fit();
+}
+
+}  // namespace inlet::serve

@@ -1,0 +1,85 @@
+#include "serve/service.h"
+
+namespace inlet::serve {
+namespace {
+
+constexpr Microseconds drain_poll_us = 5'000;
+
+std::size_t client_memory(std::size_t memory_bytes) {
+  CHECK(memory_bytes > memory_bytes_overhead);
+  return memory_bytes - memory_bytes_overhead;
+}
+
+}  // namespace
+
+Service::Service(Clock& clock, ServiceOptions options)
+    : clock_(clock),
+      options_(std::move(options)),
+      memory_(client_memory(options_.memory_bytes)),
+      pool_(memory_),
+      figures_(options_.http.loops),
+      context_{.clock = clock_, .pool = pool_, .rules = options_.rules, .figures = figures_},
+      server_(options_.http, memory_, clock_),
+      admin_{.clock = clock_,
+             .door = context_,
+             .server = server_,
+             .memory = memory_,
+             .node = options_.node,
+             .version = options_.version,
+             .started_us = clock_.steady_us()} {}
+
+Result<std::unique_ptr<Service>> Service::open(FileSystem& files, Clock& clock,
+                                               ServiceOptions options) {
+  journal::JournalOptions journal_options{.store = options.store,
+                                          .loops = static_cast<unsigned>(options.http.loops)};
+  std::unique_ptr<Service> service(new Service(clock, std::move(options)));
+  auto journal = journal::Journal::open(files, clock, service->pool_, *service,
+                                        std::move(journal_options));
+  if (!journal) return fail(journal);
+  service->journal_ = std::move(*journal);
+  service->context_.journal = service->journal_.get();
+  return service;
+}
+
+Service::~Service() { stop(); }
+
+void Service::add_ingest_listener(int fd) {
+  server_.add_listener(fd, [this](http::Connection& connection) {
+    return std::make_unique<Door>(context_, connection);
+  });
+}
+
+void Service::add_admin_listener(int fd) {
+  server_.add_listener(fd, [this](http::Connection& connection) {
+    return std::make_unique<Admin>(admin_, connection);
+  });
+}
+
+void Service::start() {
+  journal_->start();
+  server_.start();
+}
+
+void Service::announce_draining() { context_.draining = true; }
+
+void Service::drain(Microseconds patience_us) {
+  announce_draining();
+  server_.drain();
+  const Microseconds until = clock_.steady_us() + patience_us;
+  while (server_.counters().open > 0 && clock_.steady_us() < until) clock_.sleep(drain_poll_us);
+}
+
+void Service::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  // The journal first: it hands every ticket back while the loops still run to answer.
+  if (journal_) journal_->stop();
+  drain(drain_poll_us);
+  server_.stop();
+}
+
+void Service::on_commits(unsigned loop, journal::Ticket* tickets) {
+  server_.post(loop, [tickets] { Door::on_commits(tickets); });
+}
+
+}  // namespace inlet::serve

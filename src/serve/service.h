@@ -1,0 +1,68 @@
+// service: the door as a whole: server, journal and what connects them. Start, drain, stop.
+//
+// Threads: one that owns it; the loops, the committer and the housekeeper belong to it.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "http/server.h"
+#include "serve/admin.h"
+#include "serve/door.h"
+
+namespace inlet::serve {
+
+struct ServiceOptions {
+  http::Options http;
+  journal::StoreOptions store;
+  std::size_t memory_bytes = 256U << 20;  // Ceiling on the process; what clients can use is less.
+  StreamRules rules;
+  std::string node;     // For status.json.
+  std::string version;
+};
+
+class Service final : journal::CommitListener {
+ public:
+  // Opens the journal. `files` and `clock` outlive the service.
+  [[nodiscard]] static Result<std::unique_ptr<Service>> open(FileSystem& files, Clock& clock,
+                                                             ServiceOptions options);
+  ~Service() override;
+
+  // Before start(). Take over listening sockets.
+  void add_ingest_listener(int fd);
+  void add_admin_listener(int fd);
+  void start();
+
+  // From now on /readyz says no; everything else goes on.
+  void announce_draining();
+  // Stops accepting, answers what is in progress, and returns when every connection is closed or
+  // `patience_us` have passed.
+  void drain(Microseconds patience_us);
+  // Commits what waits and ends all threads.
+  void stop();
+
+ private:
+  Service(Clock& clock, ServiceOptions options);
+  void on_commits(unsigned loop, journal::Ticket* tickets) override;
+
+  Clock& clock_;
+  const ServiceOptions options_;
+  MemoryBudget memory_;
+  journal::BufferPool pool_;
+  Figures figures_;
+  DoorContext context_;
+  std::unique_ptr<journal::Journal> journal_;
+  http::Server server_;
+  AdminContext admin_;
+  bool stopped_ = false;
+};
+
+// Of a process's memory, what is not client data: code, stacks, connections, metadata.
+inline constexpr std::size_t memory_bytes_overhead = 24U << 20;
+
+}  // namespace inlet::serve
