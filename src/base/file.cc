@@ -10,7 +10,9 @@ namespace inlet {
 Status write_all(File& file, std::span<const iovec> parts, std::uint64_t offset, Flush flush) {
   std::vector<iovec> rest(parts.begin(), parts.end());
   std::size_t first = 0;
-  while (first < rest.size()) {
+  while (true) {
+    while (first < rest.size() && rest[first].iov_len == 0) first++;
+    if (first == rest.size()) return {};
     const auto written = file.write_at(std::span(rest).subspan(first), offset, flush);
     if (!written) return fail(written);
 #if INLET_MUTANT_ignore_short_write
@@ -27,7 +29,6 @@ Status write_all(File& file, std::span<const iovec> parts, std::uint64_t offset,
       CHECK(done == 0);
     }
   }
-  return {};
 }
 
 Status write_all(File& file, Bytes bytes, std::uint64_t offset, Flush flush) {

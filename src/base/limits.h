@@ -25,6 +25,11 @@ inline constexpr std::size_t staged_record_bytes_max = 64U
                                                        << 10;  // Larger ones are written in place.
 inline constexpr std::size_t metadata_bytes_max = 2048;        // Encoded metadata of one record.
 
+// The largest body that surely fits into a segment of that size, behind a commit that is nearly full.
+constexpr std::uint64_t body_bytes_max(std::uint64_t segment_bytes) {
+  return segment_bytes / 2 - staged_record_bytes_max;
+}
+
 // Names.
 inline constexpr std::size_t stream_name_bytes_max = 64;
 inline constexpr std::size_t tenant_name_bytes_max = 64;
