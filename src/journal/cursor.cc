@@ -156,8 +156,9 @@ Result<std::unique_ptr<Cursor>> Cursor::open(FileSystem& files, const std::strin
   if (!slots) return fail(slots);
   const Slot& slot = slots->slots[slots->latest()];
   if (slots->damaged > 0) {
-    log_error("journal", "damaged cursor slot ignored",
-              {{"path", path}, {"damaged", slots->damaged}, {"sequence", slot.state.next.sequence}});
+    log_error(
+        "journal", "damaged cursor slot ignored",
+        {{"path", path}, {"damaged", slots->damaged}, {"sequence", slot.state.next.sequence}});
   }
   // The latest slot may have been read from a cache that never reached the disk (its writer died in
   // save()). Written once more it is certain, and no byte of it changes.
@@ -165,8 +166,7 @@ Result<std::unique_ptr<Cursor>> Cursor::open(FileSystem& files, const std::strin
     const Status again = write_slot(**file, slot.state, slot.generation);
     if (!again) return fail(again);
   }
-  auto cursor =
-      std::unique_ptr<Cursor>(new Cursor(std::move(*file), slot.state, slot.generation));
+  auto cursor = std::unique_ptr<Cursor>(new Cursor(std::move(*file), slot.state, slot.generation));
   // A lone slot gets its copy, so that there are two again.
   if (slot.generation > 0 && !slots->both_valid()) {
     if (const Status copied = cursor->save(slot.state); !copied) return fail(copied);

@@ -63,7 +63,7 @@ Result<std::unique_ptr<Journal>> Journal::open(FileSystem& files, Clock& clock, 
 }
 
 std::uint64_t Journal::body_bytes_max() const {
-  return options_.store.segment_bytes / 2 - limits::staged_record_bytes_max;
+  return limits::body_bytes_max(options_.store.segment_bytes);
 }
 
 Status Journal::recover() {

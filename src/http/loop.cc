@@ -1,0 +1,182 @@
+#include "http/loop.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/check.h"
+#include "http/server_connection.h"
+
+namespace inlet::http {
+namespace {
+
+constexpr int events_per_round_max = 256;
+
+}  // namespace
+
+Loop::Loop(std::size_t index, const Options& options, MemoryBudget& memory, Clock& clock)
+    : index_(index),
+      options_(options),
+      clock_(clock),
+      buffers_(memory),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      discard_scratch_(linger_piece_bytes) {
+  CHECK(epoll_ >= 0 && wake_ >= 0);  // Only at the start: no descriptors, no server.
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
+  CHECK(::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) == 0);
+  sweep_timer_.function = [this] { sweep(); };
+  memory_timer_.function = [this] { serve_waiting(); };
+  timers_ = {&sweep_timer_, &memory_timer_};
+  update_time();
+}
+
+Loop::~Loop() {
+  // No event comes any more: who waits for one, or for respond(), is dropped with its handler.
+  while (!connections_.empty()) delete &connections_.front();
+  ::close(wake_);
+  ::close(epoll_);
+}
+
+void Loop::run() {
+  update_time();
+  sweep_timer_.at_us = now_us_ + options_.sweep_us;
+  while (!stopping_.load(std::memory_order_relaxed)) round();
+}
+
+void Loop::stop() {
+  stopping_.store(true, std::memory_order_relaxed);
+  wake();
+}
+
+// The eventfd is watched by its edges, so it is never read.
+void Loop::wake() {
+  const std::uint64_t one = 1;
+  CHECK(::write(wake_, &one, sizeof one) == sizeof one);
+}
+
+void Loop::post(std::move_only_function<void()> function) {
+  bool first = false;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    first = posted_.empty();
+    posted_.push_back(std::move(function));
+  }
+  if (first) wake();
+}
+
+bool Loop::watch(int fd, EventSource& source) {
+  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = &source}};
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void Loop::unwatch(int fd) { CHECK(::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr) == 0); }
+
+void Loop::round() {
+  epoll_event events[events_per_round_max];
+  const int count = ::epoll_wait(epoll_, events, events_per_round_max, wait_ms());
+  CHECK(count >= 0 || errno == EINTR);
+  update_time();
+  for (int i = 0; i < count; i++) {
+    if (events[i].data.ptr == nullptr) continue;  // run_posted() looks anyway.
+    const std::uint32_t what = events[i].events;
+    const bool ended = (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    static_cast<EventSource*>(events[i].data.ptr)
+        ->on_event(ended || (what & EPOLLIN) != 0, ended || (what & EPOLLOUT) != 0, ended);
+  }
+  run_posted();
+  for (ServerConnection* connection : std::exchange(next_round_, {})) connection->go_on();
+  if (std::exchange(memory_released_, false)) serve_waiting();
+  run_timers();
+  reap();
+}
+
+int Loop::wait_ms() const {
+  if (!next_round_.empty() || memory_released_) return 0;
+  Microseconds next_us = never_us;
+  for (const Timer* timer : timers_) next_us = std::min(next_us, timer->at_us);
+  const Microseconds left_us = std::max<Microseconds>(next_us - now_us_, 0);
+  return static_cast<int>(std::min<Microseconds>(left_us, 1'000'000) / 1000) + 1;
+}
+
+void Loop::update_time() {
+  now_us_ = clock_.steady_us();
+  const Microseconds second = clock_.wall_us() / 1'000'000;
+  if (second == date_second_) return;
+  date_second_ = second;
+  date_ = http_date(second * 1'000'000);
+}
+
+void Loop::run_posted() {
+  std::vector<std::move_only_function<void()>> posted;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted.swap(posted_);
+  }
+  for (auto& function : posted) function();
+}
+
+void Loop::run_timers() {
+  for (Timer* timer : timers_) {
+    if (now_us_ < timer->at_us) continue;
+    timer->at_us = never_us;
+    timer->function();
+  }
+}
+
+void Loop::adopt(int fd, const HandlerFactory& factory) {
+  auto* const connection = new ServerConnection(*this, fd, factory);
+  connections_.push_back(*connection);
+  connection->start();
+}
+
+void Loop::drain() {
+  draining_ = true;
+  for (ServerConnection& connection : connections_) connection.drain();
+}
+
+void Loop::sweep() {
+  for (ServerConnection& connection : connections_) connection.sweep();
+  sweep_timer_.at_us = now_us_ + options_.sweep_us;
+}
+
+void Loop::run_next_round(ServerConnection& connection) { next_round_.push_back(&connection); }
+
+void Loop::wait_for_memory(ServerConnection& connection) {
+  // One that was just tried and failed is still the first in line.
+  if (serving_waiting_) {
+    waiting_.push_front(connection);
+  } else {
+    waiting_.push_back(connection);
+  }
+  if (memory_timer_.at_us == never_us) {
+    memory_timer_.at_us = now_us_ + options_.memory_retry_us;
+  }
+}
+
+void Loop::serve_waiting() {
+  serving_waiting_ = true;
+  while (!waiting_.empty()) {
+    ServerConnection& first = waiting_.front();
+    waiting_.pop_front();
+    first.retry_memory();
+    if (!waiting_.empty() && &waiting_.front() == &first) break;
+  }
+  serving_waiting_ = false;
+}
+
+void Loop::bury(ServerConnection& connection) { graves_.push_back(&connection); }
+
+void Loop::reap() {
+  for (ServerConnection* connection : graves_) {
+    if (parsed_head_.owner == connection) parsed_head_.owner = nullptr;
+    delete connection;
+  }
+  graves_.clear();
+}
+
+}  // namespace inlet::http

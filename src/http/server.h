@@ -1,0 +1,59 @@
+// server: a strict HTTP/1.1 server on given listening sockets.
+//
+// It knows bytes and messages, not what they are for: that is the Handler's business (handler.h).
+// One thread per loop; a connection stays on its loop for life.
+//
+// Threads: all methods from the thread that owns the server, but post() and counters() from any
+// until stop() is called.
+
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/time.h"
+#include "http/handler.h"
+#include "http/loop.h"
+#include "http/options.h"
+
+namespace inlet::http {
+
+class Acceptor;
+
+class Server {
+ public:
+  // `memory` and `clock` outlive the server.
+  Server(const Options& options, MemoryBudget& memory, Clock& clock);
+  ~Server();  // stop().
+
+  // Before start(). Takes over `fd`, bound and listening; each listener has its own handlers.
+  void add_listener(int fd, HandlerFactory factory);
+  void start();
+
+  // Runs `function` on that loop's thread, in the order of posting.
+  void post(std::size_t loop_index, std::move_only_function<void()> function);
+  [[nodiscard]] std::size_t loops() const { return loops_.size(); }
+
+  // Stops accepting; requests in progress are answered with `Connection: close`, idle connections
+  // closed. Returns at once; it is over when counters().open is 0.
+  void drain();
+
+  // Ends the threads, then drops what connections are left. A handler that has not answered yet is
+  // destroyed without on_end(); nobody may call its respond() after this.
+  void stop();
+
+  [[nodiscard]] Counters counters() const;
+
+ private:
+  const Options options_;
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::vector<std::jthread> threads_;
+  Counters counters_at_end_;
+};
+
+}  // namespace inlet::http

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Everything ./dev test runs, after the release build. The last line counts all tests of all parts.
+
+  tidy      the house rules
+  unit      unit and simulation tests of build/release
+  blackbox  tests/ against the real programs
+  asan      the unit tests again under the address and undefined behaviour sanitizers
+  tsan      the unit tests again under the thread sanitizer
+  fuzz      every fuzz target for a few seconds
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FUZZ_SECONDS = 5
+PART_SECONDS_MAX = 3600
+
+
+class Counts:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self):
+        text = f"{self.passed} passed, {self.failed} failed"
+        return f"{text}, {self.skipped} skipped" if self.skipped else text
+
+
+def run(command, **more):
+    return subprocess.run([str(word) for word in command], cwd=ROOT, check=False,
+                          timeout=PART_SECONDS_MAX, **more).returncode
+
+
+def count_junit(path):
+    """Counts test cases of a JUnit file, as CTest, GoogleTest and pytest write it."""
+    counts = Counts()
+    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts.failed += 1
+        elif (case.find("skipped") is not None or case.get("result") == "skipped"
+              or case.get("status") in ("notrun", "disabled")):
+            counts.skipped += 1
+        else:
+            counts.passed += 1
+    return counts
+
+
+def same_addresses():
+    """Sanitizers of g++ 12 cannot live with the address randomisation of some kernels."""
+    command = ["setarch", "-R"]
+    try:
+        works = subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        works = False
+    return command if works else []
+
+
+def ctest(preset):
+    """Runs a build's tests. A GoogleTest program counts by its cases; one that died without
+    reporting them, and every other program, counts as one test."""
+    build = ROOT / "build" / preset
+    reports = build / "reports"
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+    env = dict(os.environ, GTEST_OUTPUT=f"xml:{reports}/", BUILD_DIR=str(build),
+               UBSAN_OPTIONS="print_stacktrace=1", TSAN_OPTIONS="halt_on_error=1")
+    wrap = same_addresses() if preset in ("asan", "tsan") else []
+    run([*wrap, "ctest", "--test-dir", build, "-j", os.cpu_count(), "--output-on-failure",
+         "--no-tests=error", "--output-junit", build / "ctest.xml"], env=env)
+    counts = Counts()
+    for case in xml.etree.ElementTree.parse(build / "ctest.xml").getroot().iter("testcase"):
+        report = reports / f"{case.get('name')}.xml"
+        cases = count_junit(report) if report.exists() else Counts()
+        died = case.get("status") != "run" and cases.failed == 0
+        if died:
+            cases.failed += 1
+        elif not report.exists():
+            cases.passed += 1
+        counts.add(cases)
+    return counts
+
+
+def tidy():
+    failed = run([sys.executable, "tools/tidy.py"]) != 0
+    return Counts(passed=int(not failed), failed=int(failed))
+
+
+def unit():
+    return ctest("release")
+
+
+def blackbox():
+    report = ROOT / "build/pytest.xml"
+    report.unlink(missing_ok=True)
+    if not list((ROOT / "tests").glob("**/test_*.py")):
+        return Counts()
+    env = dict(os.environ, BUILD_DIR=str(ROOT / "build/release"))
+    run([sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+         f"--junitxml={report}", "tests"], env=env)
+    return count_junit(report) if report.exists() else Counts(failed=1)
+
+
+def sanitized(preset):
+    if run(["./dev", "build", preset, "unit_tests"]) != 0:
+        return Counts(failed=1)
+    return ctest(preset)
+
+
+def fuzz():
+    if not list((ROOT / "fuzz").glob("fuzz_*.cc")):
+        return Counts()
+    if run(["./dev", "build", "fuzz", "fuzz_targets"]) != 0:
+        return Counts(failed=1)
+    done = subprocess.run([sys.executable, "tools/fuzz.py", "--seconds", str(FUZZ_SECONDS)],
+                          cwd=ROOT, check=False, capture_output=True, text=True)
+    print(done.stdout + done.stderr, flush=True)
+    words = done.stdout.split()[-4:]
+    if len(words) == 4 and words[1] == "passed," and words[3] == "failed":
+        return Counts(passed=int(words[0]), failed=int(words[2]))
+    return Counts(failed=1)
+
+
+PARTS = {
+    "tidy": tidy,
+    "unit": unit,
+    "blackbox": blackbox,
+    "asan": lambda: sanitized("asan"),
+    "tsan": lambda: sanitized("tsan"),
+    "fuzz": fuzz,
+}
+
+
+def main():
+    wanted = sys.argv[1:] or list(PARTS)
+    for name in wanted:
+        if name not in PARTS:
+            print(f"test: there is no part {name}; there are {', '.join(PARTS)}", file=sys.stderr)
+            return 2
+    total, lines = Counts(), []
+    for name in wanted:
+        print(f"\n== {name}", flush=True)
+        start = time.monotonic()
+        try:
+            counts = PARTS[name]()
+        except Exception as error:  # One part's mishap must not hide the others' results.
+            print(f"{name}: {error}", flush=True)
+            counts = Counts(failed=1)
+        total.add(counts)
+        lines.append(f"{name:9} {counts} in {time.monotonic() - start:.0f} s")
+    print("\n" + "\n".join(lines))
+    print(total)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
