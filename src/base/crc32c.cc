@@ -1,6 +1,6 @@
 // With the CPU's instruction three streams are checked side by side (it has a latency of three
-// cycles and a throughput of one) and joined by multiplying with x^(8n) over GF(2), from tables made
-// at compile time.
+// cycles and a throughput of one) and joined by multiplying with x^(8n) over GF(2), from tables
+// made at compile time.
 
 #include "base/crc32c.h"
 

@@ -25,7 +25,7 @@ inline constexpr std::size_t staged_record_bytes_max = 64U
                                                        << 10;  // Larger ones are written in place.
 inline constexpr std::size_t metadata_bytes_max = 2048;        // Encoded metadata of one record.
 
-// The largest body that surely fits into a segment of that size, behind a commit that is nearly full.
+// The largest body that surely fits into a segment of that size, even behind a nearly full commit.
 constexpr std::uint64_t body_bytes_max(std::uint64_t segment_bytes) {
   return segment_bytes / 2 - staged_record_bytes_max;
 }
@@ -41,7 +41,6 @@ inline constexpr std::size_t head_bytes_max = 16384;  // Request line and fields
 inline constexpr std::size_t fields_max = 100;
 inline constexpr std::size_t chunk_line_bytes_max = 256;  // Size and extensions of one chunk.
 inline constexpr std::size_t trailer_bytes_max = 4096;
-inline constexpr std::size_t pipelined_answers_bytes_max = 65536;
 inline constexpr std::size_t read_buffer_bytes_small = 4096;   // A connection starts with this
 inline constexpr std::size_t read_buffer_bytes_large = 20480;  // and may grow to this.
 

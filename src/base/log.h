@@ -1,7 +1,7 @@
 // log: structured log lines, one JSON object a line, on standard error.
 //
-// log_info("journal", "segment opened", {{"segment", 7}, {"path", path}});
-//   {"time":"2026-11-23T10:00:00.000000Z","level":"info","room":"journal","message":"segment opened",…}
+// log_info("journal", "opened", {{"segment", 7}, {"path", path}});
+//   {"time":"2026-11-23T10:00:00.000000Z","level":"info","room":"journal","message":"opened",…}
 //
 // Values are escaped, so input can never forge a line. A line is written by one system call.
 // Threads: any. Not for the request path.

@@ -1,8 +1,8 @@
 // result: how an operation says it did not work.
 //
 // An Error is classified by what the caller should do next, not by where it arose. Result<T> holds
-// a T or an Error; Status holds success or an Error. Neither may be ignored. Exceptions do not cross
-// rooms: a library that throws is caught in the one .cc that includes its headers.
+// a T or an Error; Status holds success or an Error. Neither may be ignored. Exceptions do not
+// cross rooms: a library that throws is caught in the one .cc that includes its headers.
 
 #pragma once
 

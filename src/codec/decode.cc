@@ -117,15 +117,12 @@ Status Decoder::decode(Encoding encoding, Bytes body, std::size_t bytes_max, std
       if (body.size() > bytes_max) return refuse("the body is too long");
       out.assign(as_text(body));
       return {};
-    case Encoding::gzip:
-      return inflate_body(gzip_wrapper_bits, body, bytes_max, out);
+    case Encoding::gzip: return inflate_body(gzip_wrapper_bits, body, bytes_max, out);
     case Encoding::deflate:
       if (inflate_body(zlib_wrapper_bits, body, bytes_max, out)) return {};
       return inflate_body(no_wrapper_bits, body, bytes_max, out);
-    case Encoding::zstd:
-      return unzstd(body, bytes_max, out);
-    case Encoding::unknown:
-      break;
+    case Encoding::zstd: return unzstd(body, bytes_max, out);
+    case Encoding::unknown: break;
   }
   return refuse("the content encoding is not known");
 }

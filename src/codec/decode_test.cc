@@ -115,8 +115,8 @@ TEST(Decode, notices_changed_bytes_where_the_format_has_a_checksum) {
   Decoder decoder;
   std::string out;
   const std::string text = sample().substr(0, 500);
-  for (const auto& [encoding, good] : {std::pair(Encoding::gzip, gzip(text)),
-                                       std::pair(Encoding::zstd, zstd(text))}) {
+  for (const auto& [encoding, good] :
+       {std::pair(Encoding::gzip, gzip(text)), std::pair(Encoding::zstd, zstd(text))}) {
     for (std::size_t i = 0; i < good.size(); i++) {
       std::string bad = good;
       bad[i] = static_cast<char>(bad[i] ^ 0x41);

@@ -1,4 +1,4 @@
-// json_text: whether a text is JSON, and where the elements of an array are, without changing a byte.
+// json_text: whether a text is JSON, and where an array's elements are, without changing a byte.
 //
 // simdjson decides the ordinary case at full speed. What it cannot decide goes to a plain scanner
 // that needs no memory: documents so large that simdjson's tables would be many times the body, and

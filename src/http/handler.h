@@ -39,7 +39,8 @@ class Connection {
   // connection waits for it without limit and lives until then, even if the client is gone.
   virtual void respond(const Response& response) = 0;
 
-  // The request being handled; inside on_head() and on_body() only, and so are its views.
+  // The request being handled; inside on_head(), body_space() and on_body() only, and so are its
+  // views.
   [[nodiscard]] virtual const RequestHead& head() = 0;
 
   // IP address of the peer.

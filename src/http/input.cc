@@ -40,6 +40,10 @@ void BufferPool::give_back(ReadBuffer buffer) {
 
 bool Input::make_room(BufferPool& pool) {
   if (!buffer_.bytes) {
+    if (std::exchange(needed_large_, false) && pool.plentiful()) {
+      buffer_ = pool.take(read_buffer_bytes_large);
+      if (buffer_.bytes) return true;
+    }
     buffer_ = pool.take(read_buffer_bytes_small);
     return buffer_.bytes != nullptr;
   }

@@ -1,7 +1,8 @@
 // input: the read buffer of a connection, and the pool such buffers come from.
 //
 // An idle connection has no buffer. It gets a small one when bytes arrive, exchanges it for a large
-// one if a request needs that, and gives it back when it has nothing left to read. Two sizes only,
+// one if a request needs that, and gives it back when it has nothing left to read. A connection
+// whose last request needed the large one starts with it, while memory is plentiful. Two sizes only,
 // so that a free list each is all the pool needs.
 //
 // Invariants:
@@ -37,6 +38,8 @@ class BufferPool {
   // `capacity` is one of the two sizes. Null bytes: no memory now.
   [[nodiscard]] ReadBuffer take(std::size_t capacity);
   void give_back(ReadBuffer buffer);
+  // Whether buffers may be given out on a guess.
+  [[nodiscard]] bool plentiful() const { return memory_.bytes_used() < memory_.bytes_max() / 2; }
 
  private:
   using Spares = std::vector<std::unique_ptr<std::byte[]>>;
@@ -61,7 +64,10 @@ class Input {
   [[nodiscard]] MutableBytes room() const {
     return {buffer_.bytes.get() + end_, buffer_.capacity - end_};
   }
-  void added(std::size_t count) { end_ += count; }
+  void added(std::size_t count) {
+    end_ += count;
+    if (end_ - begin_ > limits::read_buffer_bytes_small) needed_large_ = true;
+  }
 
   void drop_front(std::size_t count);
   // Drops all behind the first `count` bytes.
@@ -75,6 +81,7 @@ class Input {
   ReadBuffer buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  bool needed_large_ = false;  // The last time there was a buffer.
 };
 
 }  // namespace inlet::http

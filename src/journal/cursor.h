@@ -38,8 +38,8 @@ namespace inlet::journal {
 
 struct CursorState {
   std::uint64_t journal_id = 0;
-  Position next;                   // Of the first record not yet delivered.
-  std::uint64_t planned_end = 0;   // The batch in hand is [next.sequence, planned_end); 0: none.
+  Position next;                  // Of the first record not yet delivered.
+  std::uint64_t planned_end = 0;  // The batch in hand is [next.sequence, planned_end); 0: none.
   std::uint64_t records_delivered = 0;
   std::uint64_t bytes_delivered = 0;   // Of bodies.
   std::uint64_t records_rejected = 0;  // Set aside as dead letters.

@@ -24,7 +24,7 @@
 //   sequence of the record that follows it.
 //
 // A frame at offset o of a segment is valid if and only if
-//   (1) its header's crc is right, (2) salt, segment number and offset are those of where it stands,
+//   (1) its header's crc is right, (2) salt, segment number and offset are those of its place,
 //   (3) its payload ends inside the segment and (4) the payload's crc is right.
 //
 // Sequence numbers count records over the whole journal, from 1. `commit` is the sequence of the

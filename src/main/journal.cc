@@ -2,8 +2,8 @@
 //
 // Reads only, also while the journal is being written. cat and verify look at what is committed.
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -115,9 +115,9 @@ int verify(FileSystem& files, const std::string& directory) {
   const auto report = journal::verify(files, directory);
   if (!report) return report_fault(report.error());
   for (const std::string& finding : report->findings) fmt::print("{}\n", finding);
-  fmt::print("{} segments, {} commits, {} records, {} bytes of bodies; {} records lost, {} findings\n",
-             report->segments, report->commits, report->records, report->body_bytes,
-             report->records_lost, report->findings.size());
+  fmt::print("{} segments, {} commits, {} records, {} bytes of bodies; ", report->segments,
+             report->commits, report->records, report->body_bytes);
+  fmt::print("{} records lost, {} findings\n", report->records_lost, report->findings.size());
   return report->findings.empty() ? exit_fine : exit_fault;
 }
 

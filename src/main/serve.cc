@@ -1,8 +1,8 @@
 // serve: the process that accepts. Builds the object graph, waits for signals, ends in order.
 //
-// SIGTERM: /readyz fails, drain_delay passes while load balancers notice, then accepting stops, what
-// is in flight is answered, the journal is closed. SIGHUP and SIGINT: the same without the delay. A
-// second signal cuts the delay short.
+// SIGTERM: /readyz fails, drain_delay passes while load balancers notice, then accepting stops,
+// what is in flight is answered, the journal is closed. SIGHUP and SIGINT: the same without the
+// delay. A second signal cuts the delay short.
 
 #include <malloc.h>
 #include <sys/prctl.h>

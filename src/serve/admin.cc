@@ -100,10 +100,9 @@ std::string status_json(const AdminContext& context) {
       figures.sum(&LoopFigures::records_stored), figures.sum(&LoopFigures::bytes_stored),
       figures.sum(&LoopFigures::refused_4xx), figures.sum(&LoopFigures::refused_5xx),
       server.framing_errors, context.memory.bytes_used(), context.memory.bytes_max(),
-      context.door.journal->journal_id(), journal.next_sequence,
-      journal.fullness.undelivered_bytes, journal.fullness.capacity_bytes,
-      journal.fullness.drain_bytes_per_s, journal.fullness.fill_bytes_per_s, journal.commits,
-      journal.commits_failed,
+      context.door.journal->journal_id(), journal.next_sequence, journal.fullness.undelivered_bytes,
+      journal.fullness.capacity_bytes, journal.fullness.drain_bytes_per_s,
+      journal.fullness.fill_bytes_per_s, journal.commits, journal.commits_failed,
       journal.commits == 0 ? 0 : journal.commit_us_total / journal.commits, journal.records_lost,
       journal.segments_quarantined, journal.direct);
 }
@@ -137,10 +136,8 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
 
 http::HeadAction Admin::answer(int status, std::string_view content_type, std::string_view body,
                                std::string_view extra_lines) {
-  connection_.respond({.status = status,
-                       .content_type = content_type,
-                       .body = body,
-                       .extra_lines = extra_lines});
+  connection_.respond(
+      {.status = status, .content_type = content_type, .body = body, .extra_lines = extra_lines});
   return http::HeadAction::answered();
 }
 

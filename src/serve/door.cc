@@ -10,10 +10,6 @@
 namespace inlet::serve {
 namespace {
 
-// Bodies beyond this may need memory of their own, so their metadata is kept.
-constexpr std::uint64_t body_surely_in_read_buffer =
-    limits::read_buffer_bytes_small - limits::read_buffer_bytes_small / 2;
-
 constexpr std::string_view json_content_type = "application/json";
 constexpr std::string_view stored_lines = "Inlet-Durability: disk\r\n";
 
@@ -25,47 +21,41 @@ std::string retry_after(std::uint32_t seconds) {
 
 http::HeadAction Door::on_head(const http::RequestHead& head) {
   const Request request = read_request(head, context_.rules);
-  if (const auto* ingest = std::get_if<Ingest>(&request)) return open_ingest(head, *ingest);
+  if (const auto* ingest = std::get_if<Ingest>(&request)) return open_ingest(*ingest);
   if (const auto* refusal = std::get_if<Refusal>(&request)) return refuse(*refusal);
   return answer_health(std::holds_alternative<Readyz>(request));
 }
 
-http::HeadAction Door::open_ingest(const http::RequestHead& head, const Ingest& ingest) {
+http::HeadAction Door::open_ingest(const Ingest& ingest) {
   const journal::Admission admission = context_.journal->admission();
   if (admission != journal::Admission::open) return refuse(refusal_of(admission));
   rule_ = ingest.rule;
-  if (head.chunked || *head.content_length > body_surely_in_read_buffer) {
-    const auto metadata = read_metadata(head, ingest.stream, connection_.peer());
-    metadata_kept_.resize(limits::metadata_bytes_max);
-    const MutableBytes out(reinterpret_cast<std::byte*>(metadata_kept_.data()),
-                           metadata_kept_.size());
-    metadata_kept_.resize(journal::encode_metadata(metadata, out));
-  }
   return http::HeadAction::take_body(rule_->body_bytes_max);
 }
 
+journal::Metadata Door::metadata() const {
+  const http::RequestHead& head = connection_.head();
+  return read_metadata(head, stream_of(head), connection_.peer());
+}
+
 MutableBytes Door::body_space(std::size_t bytes_needed, std::size_t bytes_so_far) {
-  const auto metadata = journal::decode_metadata(as_bytes(metadata_kept_));
-  CHECK(metadata);
+  const journal::Metadata metadata = this->metadata();
   journal::Buffer buffer =
-      context_.pool.acquire(journal::RecordBuffer::bytes_for(*metadata, bytes_needed));
+      context_.pool.acquire(journal::RecordBuffer::bytes_for(metadata, bytes_needed));
   if (!buffer) return {};
   if (record_) {
     record_.grow(std::move(buffer), bytes_so_far);
   } else {
-    record_ = journal::RecordBuffer(std::move(buffer), *metadata);
+    record_ = journal::RecordBuffer(std::move(buffer), metadata);
   }
   return record_.body_space();
 }
 
 void Door::on_body(Bytes body) {
-  const http::RequestHead* const head = record_ ? nullptr : &connection_.head();
   started_us_ = context_.clock.steady_us();
   body_bytes_ = body.size();
   if (rule_->format != Format::raw) {
-    const std::string_view encoding =
-        head != nullptr ? head->field("Content-Encoding").value_or("")
-                        : journal::decode_metadata(as_bytes(metadata_kept_))->content_encoding;
+    const std::string_view encoding = connection_.head().field("Content-Encoding").value_or("");
     if (const auto wrong = validate(rule_->format, encoding, body)) {
       refuse({wrong->too_large ? 413 : 422, wrong->detail});
       return;
@@ -74,15 +64,9 @@ void Door::on_body(Bytes body) {
   ticket_.door = this;
   ticket_.loop = static_cast<unsigned>(connection_.loop_index());
   const Microseconds received_us = context_.clock.wall_us();
-  bool taken = false;
-  if (record_) {
-    taken = context_.journal->append(ticket_, record_, body.size(), received_us);
-  } else {
-    constexpr std::string_view prefix = "/ingest/";
-    const auto metadata =
-        read_metadata(*head, head->path.substr(prefix.size()), connection_.peer());
-    taken = context_.journal->append(ticket_, metadata, body, received_us);
-  }
+  const bool taken =
+      record_ ? context_.journal->append(ticket_, record_, body.size(), received_us)
+              : context_.journal->append(ticket_, metadata(), body, received_us);
   if (!taken) refuse({503, "this node is short of memory", retry_after(1)});
 }
 
@@ -112,9 +96,7 @@ void Door::answer_stored() {
       .stored(body_bytes_, context_.clock.steady_us() - started_us_);
   char body[128];
   char* at = body;
-  const auto put = [&](std::string_view text) {
-    at = std::copy(text.begin(), text.end(), at);
-  };
+  const auto put = [&](std::string_view text) { at = std::copy(text.begin(), text.end(), at); };
   put("{\"id\":\"");
   at = write_record_id(at, context_.journal->journal_id(), ticket_.sequence);
   put("\",\"bytes\":");
@@ -153,17 +135,13 @@ http::HeadAction Door::answer_health(bool ready_asked) {
 
 void Door::answer(int status, std::string_view content_type, std::string_view body,
                   std::string_view extra_lines) {
-  connection_.respond({.status = status,
-                       .content_type = content_type,
-                       .body = body,
-                       .extra_lines = extra_lines});
+  connection_.respond(
+      {.status = status, .content_type = content_type, .body = body, .extra_lines = extra_lines});
 }
 
 void Door::on_end() {
   record_.reset();
   ticket_.buffer.reset();
-  metadata_kept_.clear();
-  metadata_kept_.shrink_to_fit();
 }
 
 }  // namespace inlet::serve

@@ -9,8 +9,8 @@
 //   - 200 is sent only for a ticket that came back committed.
 //   - every refusal leaves nothing stored.
 //
-// A Door lives on its connection's loop. DoorContext is shared by all of them, read-only but for its
-// atomics.
+// A Door lives on its connection's loop. DoorContext is shared by all of them, read-only but for
+// its atomics.
 
 #pragma once
 
@@ -55,7 +55,8 @@ class Door final : public http::Handler {
     Door* door = nullptr;
   };
 
-  http::HeadAction open_ingest(const http::RequestHead& head, const Ingest& ingest);
+  http::HeadAction open_ingest(const Ingest& ingest);
+  [[nodiscard]] journal::Metadata metadata() const;
   http::HeadAction refuse(const Refusal& refusal);
   http::HeadAction answer_health(bool ready_asked);
   [[nodiscard]] Refusal refusal_of(journal::Admission admission) const;
@@ -68,10 +69,10 @@ class Door final : public http::Handler {
   http::Connection& connection_;
   const StreamRule* rule_ = nullptr;
   DoorTicket ticket_;
-  journal::RecordBuffer record_;     // A body too large for the read buffer,
-  std::string metadata_kept_;        // and its metadata, encoded while the head is at hand.
+  journal::RecordBuffer record_;  // A body too large for the read buffer,
+  std::string metadata_kept_;     // and its metadata, encoded while the head is at hand.
   std::uint64_t body_bytes_ = 0;
-  Microseconds started_us_ = 0;      // When the whole body was there.
+  Microseconds started_us_ = 0;  // When the whole body was there.
 };
 
 }  // namespace inlet::serve

@@ -10,15 +10,16 @@ namespace {
 constexpr std::string_view ingest_prefix = "/ingest/";
 
 Refusal wrong_method(std::string_view allowed) {
-  return {405, "this path takes " + std::string(allowed), "Allow: " + std::string(allowed) + "\r\n"};
+  const std::string methods(allowed);
+  return {405, "this path takes " + methods, "Allow: " + methods + "\r\n"};
 }
 
 bool is_read(std::string_view method) { return method == "GET" || method == "HEAD"; }
 
 Request read_ingest(const http::RequestHead& head, const StreamRules& rules) {
-  const std::string_view stream = head.path.substr(ingest_prefix.size());
+  const std::string_view stream = stream_of(head);
   if (!is_name(stream)) {
-    return Refusal{404, "a stream name is 1 to 64 of a-z 0-9 _ . - and starts with a letter or digit"};
+    return Refusal{404, "a stream name is 1 to 64 of a-z 0-9 _ . -, the first a letter or digit"};
   }
   if (head.method != "POST") return wrong_method("POST");
   if (!head.content_length && !head.chunked) {
@@ -36,8 +37,8 @@ Request read_ingest(const http::RequestHead& head, const StreamRules& rules) {
   if (ack != "disk") return Refusal{400, "Inlet-Ack must be disk or replicated"};
   const StreamRule& rule = rules.of(stream);
   if (head.content_length.value_or(0) > rule.body_bytes_max) {
-    return Refusal{413, "the body may have at most " + std::to_string(rule.body_bytes_max) +
-                            " bytes"};
+    return Refusal{413,
+                   "the body may have at most " + std::to_string(rule.body_bytes_max) + " bytes"};
   }
   return Ingest{stream, &rule};
 }
@@ -56,6 +57,10 @@ Request read_request(const http::RequestHead& head, const StreamRules& rules) {
     return Readyz{};
   }
   return Refusal{404, "POST records to /ingest/{stream}"};
+}
+
+std::string_view stream_of(const http::RequestHead& head) {
+  return head.path.substr(ingest_prefix.size());
 }
 
 journal::Metadata read_metadata(const http::RequestHead& head, std::string_view stream,

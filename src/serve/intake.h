@@ -56,6 +56,9 @@ using Request = std::variant<Refusal, Healthz, Readyz, Ingest>;
 // What the public listener is asked for.
 [[nodiscard]] Request read_request(const http::RequestHead& head, const StreamRules& rules);
 
+// The stream that a head which read_request() took for an Ingest names.
+[[nodiscard]] std::string_view stream_of(const http::RequestHead& head);
+
 // What is kept of the head. Views are borrowed from it and from `peer`.
 [[nodiscard]] journal::Metadata read_metadata(const http::RequestHead& head,
                                               std::string_view stream, std::string_view peer);

@@ -33,8 +33,8 @@ Result<std::unique_ptr<Service>> Service::open(FileSystem& files, Clock& clock,
   journal::JournalOptions journal_options{.store = options.store,
                                           .loops = static_cast<unsigned>(options.http.loops)};
   std::unique_ptr<Service> service(new Service(clock, std::move(options)));
-  auto journal = journal::Journal::open(files, clock, service->pool_, *service,
-                                        std::move(journal_options));
+  auto journal =
+      journal::Journal::open(files, clock, service->pool_, *service, std::move(journal_options));
   if (!journal) return fail(journal);
   service->journal_ = std::move(*journal);
   service->context_.journal = service->journal_.get();

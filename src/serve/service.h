@@ -22,7 +22,7 @@ struct ServiceOptions {
   journal::StoreOptions store;
   std::size_t memory_bytes = 256U << 20;  // Ceiling on the process; what clients can use is less.
   StreamRules rules;
-  std::string node;     // For status.json.
+  std::string node;  // For status.json.
   std::string version;
 };
 

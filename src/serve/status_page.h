@@ -1,4 +1,4 @@
-// status_page: a page for people that shows /status.json, renewed every second. No outside requests.
+// status_page: a page for people: /status.json, renewed every second. No outside requests.
 
 #pragma once
 
@@ -21,7 +21,9 @@ td:last-child{text-align:right;font-variant-numeric:tabular-nums}
 let before;
 function row(name,value){
   const tr=document.createElement("tr");
-  for(const text of [name,value]){const td=document.createElement("td");td.textContent=text;tr.append(td)}
+  for(const text of [name,value]){
+    const td=document.createElement("td");td.textContent=text;tr.append(td);
+  }
   return tr;
 }
 function flat(object,prefix){

@@ -22,8 +22,7 @@ struct Invalid {
 };
 
 // Empty if the body is of that format. `encoding` is a Content-Encoding that intake let through.
-[[nodiscard]] std::optional<Invalid> validate(Format format, std::string_view encoding,
-                                              Bytes body);
+[[nodiscard]] std::optional<Invalid> validate(Format format, std::string_view encoding, Bytes body);
 
 inline constexpr std::size_t decoded_bytes_max = 20U << 20;
 

@@ -1,0 +1,342 @@
+#include "main/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <tuple>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/names.h"
+#include "main/config_schema.h"
+#include "main/config_sources.h"
+#include "main/values.h"
+
+namespace inlet::main {
+namespace {
+
+constexpr std::uint64_t file_bytes_max = 1U << 20;
+constexpr std::uint64_t memory_bytes_default = 256U << 20;
+constexpr std::uint64_t memory_bytes_min = 48U << 20;
+constexpr std::uint64_t descriptors_reserved = 64;  // For the journal, logs and the like.
+constexpr std::uint64_t connections_default_max = 1U << 20;
+constexpr std::uint64_t segments_min = 4;
+constexpr std::uint32_t gzip_level_max = 9;
+
+std::string section_path(const Given& given) {
+  return given.name.empty() ? given.section : given.section + "." + given.name;
+}
+
+// Puts the sources on top of each other, then works out what depends on several keys.
+class Loader {
+ public:
+  explicit Loader(const Sources& sources) : sources_(sources) {}
+
+  Loaded load(FileSystem& files) {
+    read_sources(files);
+    make_sections();
+    for (const Section& section : config_sections()) apply_section(section);
+    fill_in();
+    check_values();
+    finish();
+    return std::move(loaded_);
+  }
+
+ private:
+  [[nodiscard]] std::string environment(std::string_view name) const {
+    for (const auto& [variable, value] : sources_.environment) {
+      if (variable == name) return value;
+    }
+    return {};
+  }
+
+  void read_sources(FileSystem& files) {
+    const bool file_by_flag = !sources_.file.empty();
+    loaded_.file = file_by_flag ? sources_.file : environment("INLET_CONFIG");
+    if (!loaded_.file.empty()) {
+      if (const Status read = read_file(files); read) {
+        read_toml(loaded_.file_text, loaded_.file, written_);
+      } else {
+        Place place;
+        place.text = file_by_flag ? "--config" : "environment INLET_CONFIG";
+        mistake(std::move(place), read.error().what);
+      }
+    }
+    std::ranges::stable_sort(written_.given, {}, [](const Given& given) {
+      return std::tuple(given.place.line, given.place.column);
+    });
+    read_environment(sources_.environment, written_);
+    for (const Sources::Flag& flag : sources_.flags) {
+      const std::size_t dot = flag.key.find('.');
+      Given given;
+      given.section = flag.key.substr(0, dot);
+      given.key = flag.key.substr(dot + 1);
+      given.value = flag.value;
+      given.place.text = flag.name;
+      written_.given.push_back(std::move(given));
+    }
+    read_data();
+  }
+
+  Status read_file(FileSystem& files) {
+    const auto file = files.open(loaded_.file, {});
+    if (!file) return fail(file);
+    const auto bytes = (*file)->size();
+    if (!bytes) return fail(bytes);
+    if (*bytes > file_bytes_max) {
+      return fail(ErrorKind::reject,
+                  fmt::format("{} is larger than {}", loaded_.file, format_size(file_bytes_max)));
+    }
+    loaded_.file_text.resize(*bytes);
+    return read_all(**file, std::as_writable_bytes(std::span(loaded_.file_text)), 0);
+  }
+
+  void read_data() {
+    loaded_.config.data = sources_.data;
+    std::string origin = "--data";
+    if (loaded_.config.data.empty()) {
+      loaded_.config.data = environment("INLET_DATA");
+      origin = "environment INLET_DATA";
+    }
+    if (loaded_.config.data.empty()) {
+      loaded_.config.data = "./data";
+      origin = "default";
+    }
+    loaded_.settings.push_back({"data", loaded_.config.data, origin});
+  }
+
+  [[nodiscard]] bool mentioned(std::string_view section) const {
+    return std::ranges::any_of(written_.given,
+                               [&](const Given& given) { return given.section == section; });
+  }
+
+  // One stream or sink for each name somebody wrote down, sorted; and a sink for who wrote none.
+  void make_sections() {
+    std::map<std::string, StreamConfig> streams;
+    std::map<std::string, SinkConfig> sinks;
+    if (!mentioned("sinks")) sinks["archive"].name = "archive";
+    for (const Given& given : written_.given) {
+      if (given.name.empty()) continue;
+      if (given.section == "streams") streams[given.name].name = given.name;
+      if (given.section == "sinks") sinks[given.name].name = given.name;
+    }
+    for (auto& [name, stream] : streams) loaded_.config.streams.push_back(std::move(stream));
+    for (auto& [name, sink] : sinks) loaded_.config.sinks.push_back(std::move(sink));
+  }
+
+  void apply_section(const Section& section) {
+    Config& config = loaded_.config;
+    if (section.name == "node") return apply(section, "", &config.node);
+    if (section.name == "server") return apply(section, "", &config.server);
+    if (section.name == "journal") return apply(section, "", &config.journal);
+    if (section.name == "log") return apply(section, "", &config.log);
+    if (section.name == "streams") {
+      for (StreamConfig& stream : config.streams) apply(section, stream.name, &stream);
+      return;
+    }
+    CHECK(section.name == "sinks");
+    for (SinkConfig& sink : config.sinks) apply(section, sink.name, &sink);
+  }
+
+  // Defaults first, then every source in the order of its weight; each wrong value is a mistake,
+  // even one that a later source overrides.
+  void apply(const Section& section, const std::string& name, void* target) {
+    const std::string path =
+        name.empty() ? std::string(section.name) : fmt::format("{}.{}", section.name, name);
+    for (const Key& key : section.keys) {
+      Setting setting{fmt::format("{}.{}", path, key.name), std::string(key.fallback), "default"};
+      if (!key.fallback.empty()) CHECK(!key.read(target, key.fallback, key.range));
+      for (const Given& given : written_.given) {
+        if (given.key != key.name || section_path(given) != path) continue;
+        if (const Problem problem = key.read(target, given.value, key.range)) {
+          mistake(given.place, fmt::format("{}: \"{}\" {}", setting.key, given.value, *problem));
+          continue;
+        }
+        setting.value = given.value;
+        setting.origin = given.place.text;
+        places_[setting.key] = given.place;
+      }
+      loaded_.settings.push_back(std::move(setting));
+    }
+  }
+
+  // Defaults that depend on the machine or on other keys.
+  void fill_in() {
+    Config& config = loaded_.config;
+    const HostFacts& host = sources_.host;
+    if (config.node.name.empty()) set(config.node.name, "node.name", node_name(host.host_name));
+    if (config.server.loops == 0) {
+      config.server.loops = std::max(1U, host.cores);
+      show("server.loops", std::to_string(config.server.loops));
+    }
+    if (config.server.memory_bytes == 0) {
+      std::uint64_t bytes = memory_bytes_default;
+      if (host.memory_limit_bytes) bytes = std::min(bytes, *host.memory_limit_bytes / 10 * 6);
+      config.server.memory_bytes = std::max(bytes, memory_bytes_min);
+      show("server.memory", format_size(config.server.memory_bytes));
+    }
+    if (config.server.max_connections == 0) {
+      const std::uint64_t free = host.descriptors_max > descriptors_reserved
+                                     ? host.descriptors_max - descriptors_reserved
+                                     : 1;
+      config.server.max_connections =
+          static_cast<std::uint32_t>(std::min(free, connections_default_max));
+      show("server.max_connections", std::to_string(config.server.max_connections));
+    }
+    if (config.journal.path.empty()) {
+      set(config.journal.path, "journal.path", config.data + "/journal");
+    }
+    for (StreamConfig& stream : config.streams) {
+      if (stream.max_body_bytes != 0) continue;
+      stream.max_body_bytes = config.server.max_body_bytes;
+      show("streams." + stream.name + ".max_body", format_size(stream.max_body_bytes));
+    }
+    for (SinkConfig& sink : config.sinks) {
+      if (sink.path.empty()) {
+        set(sink.path, "sinks." + sink.name + ".path", config.data + "/archive");
+      }
+    }
+  }
+
+  void set(std::string& value, const std::string& key, std::string text) {
+    value = std::move(text);
+    show(key, value);
+  }
+
+  void show(std::string_view key, std::string value) {
+    for (Setting& setting : loaded_.settings) {
+      if (setting.key == key) setting.value = std::move(value);
+    }
+  }
+
+  void check_values() {
+    check_server();
+    check_journal();
+    for (const StreamConfig& stream : loaded_.config.streams) check_stream(stream);
+    for (const SinkConfig& sink : loaded_.config.sinks) check_sink(sink);
+  }
+
+  void check_server() {
+    const Config& config = loaded_.config;
+    const ServerConfig& server = config.server;
+    if (!is_name(config.node.name)) {
+      wrong("node.name", fmt::format("\"{}\" is not a name: small letters, digits, '_', '.' and "
+                                     "'-', at most 64",
+                                     config.node.name));
+    }
+    if (!server.listen.is_loopback() && server.auth == Auth::unset) {
+      wrong("server.listen", fmt::format("{} can be reached from outside this machine; write "
+                                         "auth = \"none\" in [server] to take data from anyone",
+                                         server.listen.text()));
+    }
+    if (server.admin == server.listen && server.listen.port != 0) {
+      wrong("server.admin", fmt::format("{} is also server.listen", server.listen.text()));
+    }
+    if (server.max_body_bytes > server.memory_bytes / 2) {
+      wrong("server.max_body",
+            fmt::format("{} is more than half of server.memory, {}",
+                        format_size(server.max_body_bytes), format_size(server.memory_bytes)));
+    }
+  }
+
+  void check_journal() {
+    const JournalConfig& journal = loaded_.config.journal;
+    const std::uint64_t max_body_bytes = loaded_.config.server.max_body_bytes;
+    if (max_body_bytes > limits::body_bytes_max(journal.segment_bytes)) {
+      const std::uint64_t least = 2 * (max_body_bytes + limits::staged_record_bytes_max);
+      wrong("journal.segment_bytes",
+            fmt::format("{} cannot hold a body of server.max_body, {}, beside a full commit; it "
+                        "takes at least {}",
+                        format_size(journal.segment_bytes), format_size(max_body_bytes),
+                        format_size(round_up(least, 1U << 20))));
+    }
+    if (journal.segment_bytes % limits::block_bytes != 0) {
+      wrong("journal.segment_bytes",
+            fmt::format("{} is not a multiple of {}", format_size(journal.segment_bytes),
+                        format_size(limits::block_bytes)));
+    }
+    if (journal.max_bytes < segments_min * journal.segment_bytes) {
+      wrong("journal.max_bytes",
+            fmt::format("{} is less than {} segments of {}", format_size(journal.max_bytes),
+                        segments_min, format_size(journal.segment_bytes)));
+    }
+  }
+
+  void check_stream(const StreamConfig& stream) {
+    const std::string path = "streams." + stream.name;
+    if (stream.ack == Ack::replicated) {
+      wrong(path + ".ack",
+            "\"replicated\" needs a sink with replica = true, and none is configured");
+    }
+    if (stream.max_body_bytes > loaded_.config.server.max_body_bytes) {
+      wrong(path + ".max_body",
+            fmt::format("{} is above server.max_body, {}", format_size(stream.max_body_bytes),
+                        format_size(loaded_.config.server.max_body_bytes)));
+    }
+  }
+
+  void check_sink(const SinkConfig& sink) {
+    const std::string path = "sinks." + sink.name;
+    if (sink.compression == Compression::gzip && sink.level > gzip_level_max) {
+      wrong(path + ".level",
+            fmt::format("{} is above {}, the most gzip has", sink.level, gzip_level_max));
+    }
+    if (overlap(sink.path, loaded_.config.journal.path)) {
+      wrong(path + ".path", fmt::format("{} and journal.path, {}, must not be in one another",
+                                        sink.path, loaded_.config.journal.path));
+    }
+    for (const SinkConfig& other : loaded_.config.sinks) {
+      if (other.name >= sink.name || !overlap(other.path, sink.path)) continue;
+      wrong(path + ".path", fmt::format("{} and sinks.{}.path, {}, must not be in one another",
+                                        sink.path, other.name, other.path));
+    }
+  }
+
+  // Whether one directory is the other or inside it, as far as the names tell.
+  static bool overlap(const std::string& a, const std::string& b) {
+    const auto plain = [](const std::string& path) {
+      auto normal = std::filesystem::path(path).lexically_normal();
+      return normal.has_filename() ? normal : normal.parent_path();
+    };
+    const auto first = plain(a);
+    const auto second = plain(b);
+    const auto [x, y] = std::ranges::mismatch(first, second);
+    return x == first.end() || y == second.end();
+  }
+
+  void mistake(Place place, std::string what) {
+    written_.mistakes.push_back({std::move(place), std::move(what)});
+  }
+
+  // A mistake in the value of a key, at the place where it was written down, if it was.
+  void wrong(const std::string& key, const std::string& what) {
+    const auto found = places_.find(key);
+    mistake(found == places_.end() ? Place{} : found->second, key + ": " + what);
+  }
+
+  // In the order of the file, then the rest as found.
+  void finish() {
+    std::ranges::stable_sort(written_.mistakes, {}, [](const Mistake& mistake) {
+      return std::tuple(mistake.place.line == 0, mistake.place.line, mistake.place.column);
+    });
+    for (const Mistake& mistake : written_.mistakes) {
+      const std::string& place = mistake.place.text;
+      loaded_.mistakes.push_back(place.empty() ? mistake.what : place + ": " + mistake.what);
+    }
+  }
+
+  const Sources& sources_;
+  Written written_;
+  std::map<std::string, Place> places_;  // Where the value in force was written, by key.
+  Loaded loaded_;
+};
+
+}  // namespace
+
+Loaded load_config(FileSystem& files, const Sources& sources) {
+  return Loader(sources).load(files);
+}
+
+}  // namespace inlet::main

@@ -1,0 +1,290 @@
+// Goal: a configuration says what its sources say, with the right weight, or says every mistake.
+// Method: small files, environments and flags; the schema itself is gone over key by key.
+
+#include "main/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/posix_file.h"
+#include "main/config_schema.h"
+
+namespace inlet::main {
+namespace {
+
+class ConfigTest : public testing::Test {
+ protected:
+  ConfigTest() {
+    std::string path = std::filesystem::temp_directory_path() / "config_test.XXXXXX";
+    directory_ = ::mkdtemp(path.data());
+    sources_.host = {
+        .host_name = "Box.example", .cores = 3, .memory_limit_bytes = {}, .descriptors_max = 1064};
+  }
+  ~ConfigTest() override { std::filesystem::remove_all(directory_); }
+
+  void write(const std::string& text) {
+    sources_.file = directory_ + "/inlet.toml";
+    std::ofstream(sources_.file) << text;
+  }
+  Loaded load() { return load_config(files_, sources_); }
+  Loaded load_right() {
+    Loaded loaded = load();
+    for (const std::string& mistake : loaded.mistakes) ADD_FAILURE() << mistake;
+    return loaded;
+  }
+  // All mistakes, without the directory.
+  std::vector<std::string> mistakes() {
+    std::vector<std::string> out = load().mistakes;
+    for (std::string& mistake : out) {
+      if (mistake.starts_with(directory_)) mistake = mistake.substr(directory_.size() + 1);
+    }
+    return out;
+  }
+  static std::string origin_of(const Loaded& loaded, const std::string& key) {
+    for (const Setting& setting : loaded.settings) {
+      if (setting.key == key) return setting.origin;
+    }
+    return "no such setting";
+  }
+
+  PosixFileSystem files_;
+  Sources sources_;
+  std::string directory_;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(ConfigTest, without_any_source_is_a_node_that_runs_on_a_laptop) {
+  const Loaded loaded = load_right();
+  const Config& config = loaded.config;
+  EXPECT_EQ(config.data, "./data");
+  EXPECT_EQ(config.node.name, "box.example");
+  EXPECT_EQ(config.server.listen, (Address{"127.0.0.1", 8080}));
+  EXPECT_EQ(config.server.admin, (Address{"127.0.0.1", 8081}));
+  EXPECT_EQ(config.server.loops, 3U);
+  EXPECT_EQ(config.server.memory_bytes, 256U << 20);
+  EXPECT_EQ(config.server.max_connections, 1000U);
+  EXPECT_EQ(config.server.idle_timeout_us, 75'000'000);
+  EXPECT_EQ(config.journal.path, "./data/journal");
+  EXPECT_EQ(config.journal.max_bytes, std::uint64_t{10} << 30);
+  EXPECT_TRUE(config.streams.empty());
+  ASSERT_EQ(config.sinks.size(), 1U);
+  EXPECT_EQ(config.sinks[0].name, "archive");
+  EXPECT_EQ(config.sinks[0].path, "./data/archive");
+}
+
+TEST_F(ConfigTest, memory_is_three_fifths_of_a_small_container_but_never_below_its_least) {
+  sources_.host.memory_limit_bytes = 200U << 20;
+  EXPECT_EQ(load_right().config.server.memory_bytes, (200U << 20) / 10 * 6);
+  sources_.host.memory_limit_bytes = 32U << 20;
+  EXPECT_EQ(load_right().config.server.memory_bytes, 48U << 20);
+  sources_.host.memory_limit_bytes = std::uint64_t{8} << 30;
+  EXPECT_EQ(load_right().config.server.memory_bytes, 256U << 20);
+}
+
+TEST_F(ConfigTest, flags_win_over_environment_over_file_over_default) {
+  Loaded loaded = load_right();
+  EXPECT_EQ(origin_of(loaded, "server.listen"), "default");
+  write("[server]\nlisten = \"127.0.0.1:1\"\n");
+  loaded = load_right();
+  EXPECT_EQ(loaded.config.server.listen.port, 1);
+  EXPECT_EQ(origin_of(loaded, "server.listen"), sources_.file + ":2:10");
+  sources_.environment = {{"INLET_SERVER_LISTEN", "127.0.0.1:2"}};
+  loaded = load_right();
+  EXPECT_EQ(loaded.config.server.listen.port, 2);
+  EXPECT_EQ(origin_of(loaded, "server.listen"), "environment INLET_SERVER_LISTEN");
+  sources_.flags = {{"server.listen", "--listen", "127.0.0.1:3"}};
+  loaded = load_right();
+  EXPECT_EQ(loaded.config.server.listen.port, 3);
+  EXPECT_EQ(origin_of(loaded, "server.listen"), "--listen");
+}
+
+TEST_F(ConfigTest, data_and_config_can_come_from_the_environment_and_flags_win) {
+  write("[node]\nname = \"seven\"\n");
+  sources_.environment = {{"INLET_DATA", "/d"}, {"INLET_CONFIG", sources_.file}};
+  sources_.file.clear();
+  Loaded loaded = load_right();
+  EXPECT_EQ(loaded.config.node.name, "seven");
+  EXPECT_EQ(loaded.config.journal.path, "/d/journal");
+  sources_.data = "/e";
+  EXPECT_EQ(load_right().config.journal.path, "/e/journal");
+}
+
+TEST_F(ConfigTest, every_mistake_is_found_in_one_reading_in_the_order_of_the_file) {
+  write(R"([server]
+lisen = "127.0.0.1:8080"
+admin = 8081
+loops = "2"
+max_body = "16Mib"
+[sever]
+[journal]
+retain = "5"
+direct = "atuo"
+[streams]
+web = 1
+)");
+  sources_.environment = {{"INLET_SERVER_ADMIN", "here"}, {"PATH", "/bin"}};
+  EXPECT_EQ(
+      mistakes(),
+      (Lines{"inlet.toml:2:1: server.lisen is not a key of [server]; did you mean listen?",
+             "inlet.toml:3:9: server.admin takes a text in quotes, not a number",
+             "inlet.toml:4:9: server.loops takes a whole number, not a text",
+             "inlet.toml:5:12: server.max_body: \"16Mib\" is not a size such as 16MiB",
+             "inlet.toml:6:2: [sever] is not a section; did you mean server?",
+             "inlet.toml:8:10: journal.retain: \"5\" is not a duration such as 10s (us, ms, s, m, "
+             "h or d)",
+             "inlet.toml:9:10: journal.direct: \"atuo\" is not \"auto\" or \"never\"",
+             "inlet.toml:11:1: streams.web is not a table: write [streams.NAME] and its keys below",
+             "environment INLET_SERVER_ADMIN: server.admin: \"here\" is not a numeric address with "
+             "a port, "
+             "such as \"127.0.0.1:8080\" or \"[::]:8080\""}));
+}
+
+TEST_F(ConfigTest, text_that_is_not_toml_is_one_mistake_with_its_place) {
+  write("[server]\nlisten = \n");
+  const Lines found = mistakes();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(found[0].starts_with("inlet.toml:2:")) << found[0];
+}
+
+TEST_F(ConfigTest, a_file_that_cannot_be_read_is_a_mistake) {
+  sources_.file = directory_ + "/missing.toml";
+  EXPECT_EQ(load().mistakes,
+            Lines{"--config: open " + sources_.file + ": No such file or directory"});
+}
+
+TEST_F(ConfigTest, variables_find_names_of_the_file_and_make_new_ones) {
+  write("[streams.\"web.clicks-eu\"]\n[sinks.a]\n");
+  sources_.environment = {{"INLET_STREAMS_WEB_CLICKS_EU_FORMAT", "json"},
+                          {"INLET_STREAMS_APP_MAX_BODY", "1MiB"},
+                          {"INLET_SINKS_A_BATCH_BYTES", "3MiB"}};
+  const Config config = load_right().config;
+  ASSERT_EQ(config.streams.size(), 2U);
+  EXPECT_EQ(config.streams[0].name, "app");
+  EXPECT_EQ(config.streams[0].max_body_bytes, 1U << 20);
+  EXPECT_EQ(config.streams[1].name, "web.clicks-eu");
+  EXPECT_EQ(config.streams[1].format, Format::json);
+  EXPECT_EQ(config.streams[1].max_body_bytes, config.server.max_body_bytes);
+  ASSERT_EQ(config.sinks.size(), 1U);
+  EXPECT_EQ(config.sinks[0].batch_bytes, 3U << 20);
+}
+
+TEST_F(ConfigTest, the_default_sink_can_be_set_from_the_environment_alone) {
+  sources_.environment = {{"INLET_SINKS_ARCHIVE_PATH", "/mnt/archive"}};
+  const Config config = load_right().config;
+  ASSERT_EQ(config.sinks.size(), 1U);
+  EXPECT_EQ(config.sinks[0].path, "/mnt/archive");
+}
+
+TEST_F(ConfigTest, variables_that_stand_for_nothing_or_for_two_things_are_mistakes) {
+  write("[streams.a-b]\n[streams.a_b]\n");
+  sources_.environment = {{"INLET_SERVER_LISEN", "x"}, {"INLET_STREAMS_A_B_FORMAT", "raw"}};
+  EXPECT_EQ(
+      mistakes(),
+      (Lines{"environment INLET_SERVER_LISEN: stands for no key; did you mean INLET_SERVER_LISTEN?",
+             "environment INLET_STREAMS_A_B_FORMAT: could mean streams.a-b.format or "
+             "streams.a_b.format"}));
+}
+
+TEST_F(ConfigTest, an_empty_sinks_section_means_none) {
+  write("[sinks]\n");
+  EXPECT_TRUE(load_right().config.sinks.empty());
+}
+
+TEST_F(ConfigTest, anonymous_data_from_outside_must_be_allowed_in_writing) {
+  sources_.flags = {{"server.listen", "--listen", "0.0.0.0:8080"}};
+  EXPECT_EQ(mistakes().size(), 1U);
+  sources_.environment = {{"INLET_SERVER_AUTH", "none"}};
+  EXPECT_EQ(mistakes(), Lines{});
+  sources_.flags[0].value = "[::1]:8080";
+  sources_.environment.clear();
+  EXPECT_EQ(mistakes(), Lines{});
+}
+
+TEST_F(ConfigTest, an_empty_admin_address_turns_the_listener_off) {
+  sources_.environment = {{"INLET_SERVER_ADMIN", ""}};
+  EXPECT_FALSE(load_right().config.server.admin);
+}
+
+TEST_F(ConfigTest, values_that_contradict_each_other_are_mistakes_where_they_were_written) {
+  write(R"([server]
+admin = "127.0.0.1:8080"
+max_body = "30MiB"
+memory = "48MiB"
+[journal]
+segment_bytes = "16MiB"
+max_bytes = "20MiB"
+[streams.a]
+ack = "replicated"
+max_body = "31MiB"
+[sinks.a]
+path = "./data/journal/a"
+compression = "gzip"
+level = 10
+[sinks.b]
+path = "x/y"
+[sinks.c]
+path = "x/../x/y/"
+)");
+  EXPECT_EQ(
+      mistakes(),
+      (Lines{"inlet.toml:2:9: server.admin: 127.0.0.1:8080 is also server.listen",
+             "inlet.toml:3:12: server.max_body: 30MiB is more than half of server.memory, 48MiB",
+             "inlet.toml:6:17: journal.segment_bytes: 16MiB cannot hold a body of server.max_body, "
+             "30MiB, "
+             "beside a full commit; it takes at least 61MiB",
+             "inlet.toml:7:13: journal.max_bytes: 20MiB is less than 4 segments of 16MiB",
+             "inlet.toml:9:7: streams.a.ack: \"replicated\" needs a sink with replica = true, and "
+             "none is "
+             "configured",
+             "inlet.toml:10:12: streams.a.max_body: 31MiB is above server.max_body, 30MiB",
+             "inlet.toml:12:8: sinks.a.path: ./data/journal/a and journal.path, ./data/journal, "
+             "must not be "
+             "in one another",
+             "inlet.toml:14:9: sinks.a.level: 10 is above 9, the most gzip has",
+             "inlet.toml:18:8: sinks.c.path: x/../x/y/ and sinks.b.path, x/y, must not be in one "
+             "another"}));
+}
+
+TEST_F(ConfigTest, a_wrong_value_is_a_mistake_even_where_another_source_overrides_it) {
+  write("[log]\nlevel = \"loud\"\n");
+  sources_.environment = {{"INLET_LOG_LEVEL", "warn"}};
+  EXPECT_EQ(mistakes().size(), 1U);
+  EXPECT_EQ(load().config.log.level, LogLevel::warn);
+}
+
+TEST_F(ConfigTest, nothing_in_the_environment_or_a_flag_can_be_of_the_wrong_type_unnoticed) {
+  for (const Section& section : config_sections()) {
+    for (const Key& key : section.keys) {
+      if (key.shape == Shape::text) continue;
+      sources_.flags = {{std::string(section.name) + "." + std::string(key.name), "--x", "?"}};
+      if (section.named) continue;
+      EXPECT_EQ(mistakes().size(), 1U) << section.name << "." << key.name;
+    }
+  }
+}
+
+TEST(ConfigSchema, has_a_default_that_its_own_bounds_allow_for_every_key) {
+  // Loading reads every default with its bounds and CHECKs that it is right.
+  PosixFileSystem files;
+  Sources sources;
+  sources.environment = {{"INLET_STREAMS_A_FORMAT", "raw"}};
+  const Loaded loaded = load_config(files, sources);
+  std::size_t keys = 1;  // data
+  for (const Section& section : config_sections()) keys += section.keys.size();
+  EXPECT_EQ(loaded.settings.size(), keys);
+}
+
+TEST(Address, is_written_as_it_is_read) {
+  EXPECT_EQ((Address{"127.0.0.1", 80}).text(), "127.0.0.1:80");
+  EXPECT_EQ((Address{"::1", 80}).text(), "[::1]:80");
+  EXPECT_TRUE((Address{"127.8.0.1", 80}).is_loopback());
+  EXPECT_FALSE((Address{"::", 80}).is_loopback());
+}
+
+}  // namespace
+}  // namespace inlet::main

@@ -1,0 +1,155 @@
+// The program `inlet-ship SINK`: delivers the journal to one sink until told to end.
+//
+// SIGTERM: deliver what is committed within flush_deadline, then exit; SIGINT or SIGHUP: exit after
+// the step in hand, the cursor says where to go on. Signals are blocked from the start, so one that
+// comes early is kept until it can be obeyed.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/posix_file.h"
+#include "main/backlog.h"
+#include "main/cli.h"
+#include "main/values.h"
+#include "ship/ship_service.h"
+#include "sinks/file_sink.h"
+
+namespace inlet::main {
+namespace {
+
+sigset_t end_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+sinks::Compression compression_of(Compression compression) {
+  switch (compression) {
+    case Compression::none: return sinks::Compression::none;
+    case Compression::gzip: return sinks::Compression::gzip;
+    case Compression::zstd: return sinks::Compression::zstd;
+  }
+  std::unreachable();
+}
+
+sinks::BodyFormat format_of(Format format) {
+  switch (format) {
+    case Format::raw: return sinks::BodyFormat::raw;
+    case Format::json: return sinks::BodyFormat::json;
+    case Format::ndjson: return sinks::BodyFormat::ndjson;
+  }
+  std::unreachable();
+}
+
+std::unique_ptr<sinks::Sink> make_sink(FileSystem& files, const Config& config,
+                                       const SinkConfig& sink) {
+  switch (sink.type) {
+    case SinkType::file: {
+      sinks::FileSinkOptions options;
+      options.path = sink.path;
+      options.compression = compression_of(sink.compression);
+      options.level = static_cast<int>(sink.level);
+      options.envelope = sink.envelope;
+      for (const StreamConfig& stream : config.streams) {
+        options.formats[stream.name] = format_of(stream.format);
+      }
+      return std::make_unique<sinks::FileSink>(files, std::move(options));
+    }
+  }
+  std::unreachable();
+}
+
+ship::ShipServiceOptions service_options(Clock& clock, const Config& config,
+                                         const SinkConfig& sink) {
+  ship::ShipServiceOptions options;
+  options.journal_directory = config.journal.path;
+  options.dead_directory = config.data + "/dead";
+  options.flush_deadline_us = config.server.flush_deadline_us;
+  options.shipper.sink = sink.name;
+  options.shipper.node = config.node.name;
+  options.shipper.batch = {.batch_bytes = sink.batch_bytes,
+                           .batch_records = sink.batch_records,
+                           .batch_age_us = sink.batch_age_us};
+  options.shipper.seed = static_cast<std::uint64_t>(clock.wall_us());
+  return options;
+}
+
+// Turns signals into wishes until it is stopped itself, by a request and then a signal to hear it.
+void listen_to_signals(const std::stop_token& stop, ship::ShipService& service) {
+  const sigset_t set = end_signals();
+  bool flushing = false;
+  while (true) {
+    int signal = 0;
+    const int failed = ::sigwait(&set, &signal);
+    if (stop.stop_requested()) return;
+    if (failed != 0) continue;
+    log_info("ship", "signal", {{"signal", signal}});
+    if (signal == SIGTERM && !flushing) {
+      flushing = true;
+      service.flush();
+    } else {
+      service.stop();
+    }
+  }
+}
+
+// `drain`: whether to end when everything committed is delivered.
+int deliver(FileSystem& files, const Config& config, const SinkConfig& sink, bool drain) {
+  SystemClock clock;
+  const auto destination = make_sink(files, config, sink);
+  auto service =
+      ship::ShipService::start(files, clock, *destination, service_options(clock, config, sink));
+  if (!service) return report_fault(service.error());
+  if (drain) (*service)->flush();
+  std::jthread ear(listen_to_signals, std::ref(**service));
+  (*service)->run();
+  ear.request_stop();
+  ::pthread_kill(ear.native_handle(), SIGHUP);
+  ear.join();
+  // Asked of the files, not of the service: it is stopped perhaps before it has read the journal.
+  const auto backlog = read_backlog(files, config.journal.path, sink.name);
+  if (!backlog) return report_fault(backlog.error());
+  return backlog->records() == 0 ? exit_fine : exit_left_behind;
+}
+
+int ship(int argc, char** argv) {
+  CLI::App app("Delivers the journal to one sink. SIGTERM delivers what is committed and ends.",
+               "inlet ship");
+  CommonFlags flags;
+  std::string name;
+  bool drain = false;
+  add_common_flags(app, flags);
+  app.add_option("SINK", name, "name of the sink")->required();
+  app.add_flag("--drain", drain, "deliver what is committed within flush_deadline, then exit");
+  if (const auto code = parse(app, argc, argv)) return *code;
+
+  PosixFileSystem files;
+  const auto config = require_config(files, flags);
+  if (!config) return exit_mistake;
+  std::vector<std::string_view> names;
+  for (const SinkConfig& sink : config->sinks) names.push_back(sink.name);
+  const auto sink = std::ranges::find(config->sinks, name, &SinkConfig::name);
+  if (sink == config->sinks.end()) {
+    return report_mistake(fmt::format("no sink is called {}{}", name, suggestion(name, names)));
+  }
+  return deliver(files, *config, *sink, drain);
+}
+
+}  // namespace
+}  // namespace inlet::main
+
+int main(int argc, char** argv) {
+  const sigset_t set = inlet::main::end_signals();
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  return inlet::main::ship(argc, argv);
+}

@@ -1,0 +1,78 @@
+#include "main/supervision.h"
+
+#include <sys/wait.h>
+
+#include "main/cli.h"
+
+namespace inlet::main {
+namespace {
+
+const SinkConfig* find_sink(const Config& config, const std::string& name) {
+  const auto found = std::ranges::find(config.sinks, name, &SinkConfig::name);
+  return found == config.sinks.end() ? nullptr : &*found;
+}
+
+// What serve sees of a configuration: of sinks only their names, by which it finds the cursors.
+Config serve_view(Config config) {
+  for (SinkConfig& sink : config.sinks) {
+    std::string name = std::move(sink.name);
+    sink = SinkConfig{};
+    sink.name = std::move(name);
+  }
+  return config;
+}
+
+// What every ship sees beside its own sink.
+Config ship_view(const Config& config) {
+  Config view;
+  view.data = config.data;
+  view.node = config.node;
+  view.server.flush_deadline_us = config.server.flush_deadline_us;
+  view.journal = config.journal;
+  view.streams = config.streams;
+  view.log = config.log;
+  return view;
+}
+
+}  // namespace
+
+Ending classify_status(int wait_status) {
+  if (!WIFEXITED(wait_status)) return Ending::fault;
+  if (WEXITSTATUS(wait_status) == exit_fine) return Ending::fine;
+  return WEXITSTATUS(wait_status) == exit_left_behind ? Ending::left_behind : Ending::fault;
+}
+
+Next after_exit(const Exit& exit) {
+  if (exit.phase == Phase::stopping || exit.intent == Intent::stop) return Next::gone;
+  if (exit.role == Role::serve && exit.phase != Phase::running) return Next::gone;
+  if (exit.intent == Intent::restart) return Next::start_now;
+  if (exit.phase != Phase::ships_draining) return Next::start_later;
+  return exit.ending == Ending::fault ? Next::start_later : Next::gone;
+}
+
+Reload plan_reload(const Config& before, const Config& after) {
+  Reload reload;
+  if (before.data != after.data || before.journal.path != after.journal.path) {
+    reload.refusal = "journal.path cannot change while records wait in " + before.journal.path +
+                     "; stop inlet and start it again";
+    return reload;
+  }
+  reload.serve = serve_view(before) != serve_view(after);
+  reload.ingest_listener = before.server.listen != after.server.listen;
+  reload.admin_listener = before.server.admin != after.server.admin;
+  const bool shared_changed = ship_view(before) != ship_view(after);
+  for (const SinkConfig& sink : after.sinks) {
+    const SinkConfig* const old = find_sink(before, sink.name);
+    if (old == nullptr) {
+      reload.start.push_back(sink.name);
+    } else if (shared_changed || *old != sink) {
+      reload.restart.push_back(sink.name);
+    }
+  }
+  for (const SinkConfig& sink : before.sinks) {
+    if (find_sink(after, sink.name) == nullptr) reload.stop.push_back(sink.name);
+  }
+  return reload;
+}
+
+}  // namespace inlet::main

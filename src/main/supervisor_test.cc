@@ -1,0 +1,241 @@
+// Goal: a real supervisor starts again what dies and ends its processes in the right order.
+// Method: the supervisor runs in a child of the test, over shell scripts in place of serve and ship
+// that append what happens to them to one file.
+
+#include "main/supervisor.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/posix_file.h"
+
+namespace inlet::main {
+namespace {
+
+constexpr Microseconds patience_us = 20'000'000;
+constexpr Microseconds look_us = 10'000;
+
+class SupervisorTest : public testing::Test {
+ protected:
+  SupervisorTest() {
+    std::string path = std::filesystem::temp_directory_path() / "supervisor_test.XXXXXX";
+    config_.data = ::mkdtemp(path.data());
+    config_.server.listen = {"127.0.0.1", 0};
+    config_.server.flush_deadline_us = patience_us;
+    config_.sinks = {SinkConfig{.name = "archive"}};
+  }
+  ~SupervisorTest() override {
+    if (supervisor_ > 0) {
+      ::kill(supervisor_, SIGKILL);
+      ::waitpid(supervisor_, nullptr, 0);
+    }
+    std::filesystem::remove_all(config_.data);
+  }
+
+  // A script that notes its start, then each signal of `exits` ("TERM 0", "INT 3") before it exits.
+  [[nodiscard]] Command script(const std::string& name,
+                               const std::vector<std::string>& exits) const {
+    std::string text = "say() { echo \"" + name + " $1\" >> " + config_.data + "/events; }\n";
+    for (const std::string& exit : exits) {
+      const std::string signal = exit.substr(0, exit.find(' '));
+      text += "trap 'say " + signal + "; exit" + exit.substr(exit.find(' ')) + "' " + signal + "\n";
+    }
+    text += "say start$1\nwhile :; do sleep 0.02; done\n";
+    return {"/bin/sh", name, {"-c", text, name}};
+  }
+
+  void supervise(const Command& serve, const Command& ship) {
+    supervisor_ = ::fork();
+    if (supervisor_ != 0) return;
+    PosixFileSystem files;
+    SystemClock clock;
+    auto listener = open_listener(ingest_listener, config_.server.listen);
+    std::vector<Listener> listeners;
+    if (listener) listeners.push_back(std::move(*listener));
+    Supervisor supervisor({.files = files,
+                           .clock = clock,
+                           .serve = serve,
+                           .ship =
+                               [&](const std::string&, bool drain) {
+                                 Command command = ship;
+                                 if (drain) command.arguments.emplace_back("_to_drain");
+                                 return command;
+                               },
+                           .load = [&] { return loaded(); },
+                           .adopt = [](const Loaded&) { return Status(); },
+                           .ready = [](const std::vector<Listener>&) {}},
+                          config_, std::move(listeners));
+    const Status done = supervisor.run();
+    ::_exit(done ? 0 : 1);
+  }
+
+  // What SIGHUP loads: the first configuration with the sinks named in the file "sinks".
+  [[nodiscard]] Loaded loaded() const {
+    Loaded loaded;
+    loaded.config = config_;
+    loaded.config.sinks.clear();
+    std::ifstream in(config_.data + "/sinks");
+    for (std::string name; in >> name;) loaded.config.sinks.push_back({.name = name});
+    if (loaded.config.sinks.empty()) loaded.mistakes.emplace_back("no sinks");
+    return loaded;
+  }
+
+  [[nodiscard]] std::string text_of(const std::string& name) const {
+    std::ostringstream out;
+    out << std::ifstream(config_.data + "/" + name).rdbuf();
+    return out.str();
+  }
+  [[nodiscard]] std::string events() const { return text_of("events"); }
+
+  // The pid run.json gives for a child; 0: none.
+  [[nodiscard]] pid_t pid_of(const std::string& child) const {
+    const std::string state = text_of("run.json");
+    const std::string key = "\"" + child + "\":";
+    const std::size_t at = state.find(key, state.find("\"children\""));
+    if (at == std::string::npos || at > state.find("\"restarts\"")) return 0;
+    return static_cast<pid_t>(std::strtol(state.c_str() + at + key.size(), nullptr, 10));
+  }
+
+  template <typename Condition>
+  [[nodiscard]] bool eventually(Condition condition) {
+    const Microseconds until_us = clock_.steady_us() + patience_us;
+    while (!condition()) {
+      if (clock_.steady_us() > until_us) return false;
+      clock_.sleep(look_us);
+    }
+    return true;
+  }
+  [[nodiscard]] bool eventually_says(const std::string& text) {
+    return eventually([&] { return events().find(text) != std::string::npos; });
+  }
+
+  // The supervisor's exit code; -1 if it did not exit.
+  int end_of_supervisor() {
+    int status = 0;
+    const bool ended =
+        eventually([&] { return ::waitpid(supervisor_, &status, WNOHANG) == supervisor_; });
+    if (!ended) return -1;
+    supervisor_ = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  SystemClock clock_;
+  Config config_;
+  pid_t supervisor_ = 0;
+};
+
+TEST_F(SupervisorTest, a_terminated_supervisor_ends_serve_first_and_ships_after_it) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_TRUE(events().ends_with("serve TERM\nship TERM\n")) << events();
+  EXPECT_FALSE(std::filesystem::exists(config_.data + "/run.json"));
+}
+
+TEST_F(SupervisorTest, a_killed_child_is_started_again_and_counted) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  const pid_t first = pid_of("serve");
+  const pid_t ship = pid_of("ship-archive");
+  ASSERT_GT(first, 0);
+  ::kill(first, SIGKILL);
+  ASSERT_TRUE(eventually([&] { return pid_of("serve") != 0 && pid_of("serve") != first; }));
+  EXPECT_EQ(pid_of("ship-archive"), ship);
+  EXPECT_NE(text_of("run.json").find("\"restarts\":{\"serve\":1,\"ship-archive\":0}"),
+            std::string::npos);
+}
+
+TEST_F(SupervisorTest, a_ship_that_is_killed_while_draining_is_started_again_to_drain) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 9", "INT 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  ::kill(supervisor_, SIGTERM);
+  ASSERT_TRUE(eventually_says("ship start_to_drain"));
+  ::kill(supervisor_, SIGTERM);  // The script would drain for ever.
+  EXPECT_EQ(end_of_supervisor(), 0);
+}
+
+TEST_F(SupervisorTest, a_ship_that_leaves_records_behind_in_order_is_not_started_again) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 3"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_EQ(events().find("drain"), std::string::npos);
+}
+
+TEST_F(SupervisorTest, ships_that_never_finish_are_stopped_at_the_deadline) {
+  config_.server.flush_deadline_us = 0;
+  supervise(script("serve", {"TERM 0"}), script("ship", {"INT 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  // The ship is killed by SIGTERM, comes back to drain, and is told to stop when time is over.
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_TRUE(events().ends_with("ship INT\n")) << events();
+}
+
+TEST_F(SupervisorTest, a_second_signal_ends_even_those_who_ignore_it) {
+  Command deaf = script("serve", {});
+  deaf.arguments[1] = "trap '' TERM INT\n" + deaf.arguments[1];
+  supervise(deaf, script("ship", {"INT 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  ::kill(supervisor_, SIGTERM);
+  clock_.sleep(100'000);
+  ::kill(supervisor_, SIGINT);
+  const Microseconds asked_us = clock_.steady_us();
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_GE(clock_.steady_us() - asked_us, stop_grace_us - 200'000);
+  EXPECT_TRUE(events().ends_with("ship INT\n")) << events();
+}
+
+TEST_F(SupervisorTest, children_die_with_a_killed_supervisor) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  const pid_t serve = pid_of("serve");
+  const pid_t ship = pid_of("ship-archive");
+  ::kill(supervisor_, SIGKILL);
+  ::waitpid(std::exchange(supervisor_, 0), nullptr, 0);
+  const auto gone = [](pid_t pid) {
+    // A zombie that nobody has reaped yet is dead as well.
+    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    std::getline(in, text);
+    return text.empty() || text.find(") Z ") != std::string::npos;
+  };
+  EXPECT_TRUE(eventually([&] { return gone(serve) && gone(ship); }));
+}
+
+TEST_F(SupervisorTest, a_reload_starts_and_stops_ships_and_keeps_the_others) {
+  supervise(script("serve", {"TERM 0", "HUP 0"}), script("ship", {"TERM 0", "INT 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  const pid_t archive = pid_of("ship-archive");
+  const pid_t serve = pid_of("serve");
+  std::ofstream(config_.data + "/sinks") << "archive mirror\n";
+  ::kill(supervisor_, SIGHUP);
+  ASSERT_TRUE(eventually([&] { return pid_of("ship-mirror") != 0; }));
+  ASSERT_TRUE(eventually([&] { return pid_of("serve") != 0 && pid_of("serve") != serve; }));
+  EXPECT_NE(events().find("serve HUP"), std::string::npos);
+  EXPECT_EQ(pid_of("ship-archive"), archive);
+  std::ofstream(config_.data + "/sinks") << "mirror\n";
+  ::kill(supervisor_, SIGHUP);
+  EXPECT_TRUE(eventually([&] { return pid_of("ship-archive") == 0; }));
+  EXPECT_NE(pid_of("ship-mirror"), 0);
+}
+
+TEST_F(SupervisorTest, a_reload_with_mistakes_changes_nothing) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(eventually_says("ship start") && eventually_says("serve start"));
+  const std::string before = text_of("run.json");
+  ::kill(supervisor_, SIGHUP);
+  clock_.sleep(200'000);
+  EXPECT_EQ(text_of("run.json"), before);
+}
+
+}  // namespace
+}  // namespace inlet::main
