@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that the tests can fail: builds each deliberate fault and requires that a test finds it.
 
-A fault is a place in the sources under `#ifdef INLET_MUTANT_<name>`. It is built alone, into
+A fault is a place in the sources under `#if INLET_MUTANT_<name>`. It is built alone, into
 build/mutant-<name>, and the commands of its row below are run one after the other until one fails:
 then the fault is found. A fault that no command finds, one without a row, and a row without a
 fault are all failures. Arguments name the faults to try; without, all."""
@@ -18,6 +18,14 @@ COMMAND_SECONDS_MAX = 900
 # Name of the fault: commands of which at least one must fail. A word like journal_writer_test is a
 # test program; anything else is passed to pytest, which finds the programs by BUILD_DIR.
 MUTANTS = {
+    "answer_before_flush": ["sim_journal_model_test"],
+    "skip_tenth_flush": ["sim_journal_model_test"],
+    "ignore_short_write": ["sim_journal_model_test"],
+    "no_checksum_on_read": ["sim_journal_damage_test"],
+    "recycle_before_durable": ["sim_delivery_model_test"],
+    "retry_failed_flush": ["sim_journal_model_test"],
+    "no_directory_flush": ["sim_journal_model_test"],
+    "recovery_off_by_one": ["sim_journal_model_test", "journal_journal_test"],
 }
 
 

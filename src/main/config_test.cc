@@ -137,7 +137,8 @@ web = 1
              "inlet.toml:6:2: [sever] is not a section; did you mean server?",
              "inlet.toml:8:10: journal.retain: \"5\" is not a duration such as 10s (us, ms, s, m, "
              "h or d)",
-             "inlet.toml:9:10: journal.direct: \"atuo\" is not \"auto\" or \"never\"",
+             "inlet.toml:9:10: journal.direct: \"atuo\" is not \"auto\" or \"never\"; did you mean "
+             "auto?",
              "inlet.toml:11:1: streams.web is not a table: write [streams.NAME] and its keys below",
              "environment INLET_SERVER_ADMIN: server.admin: \"here\" is not a numeric address with "
              "a port, "

@@ -1,6 +1,6 @@
 // supervisor: keeps serve and one ship per sink running, and ends them in the right order.
 //
-// It holds the listening sockets as long as serve is to come back, so while serve is being restarted
+// It holds the listening sockets as long as serve is to come back: while serve is being restarted,
 // connections wait in the backlog instead of being refused. It opens no journal and answers no
 // request: what it cannot do cannot break it. What it decides is in supervision.h, how a process is
 // started in process.h.

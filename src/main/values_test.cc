@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace inlet::main {
 namespace {
 
@@ -81,6 +83,8 @@ TEST(Suggestions, are_made_only_for_what_is_near) {
   static constexpr std::string_view names[] = {"listen", "admin", "loops"};
   EXPECT_EQ(nearest("lisen", names), "listen");
   EXPECT_EQ(nearest("lops", names), "loops");
+  EXPECT_EQ(nearest("admni", names), "admin");
+  EXPECT_EQ(nearest("cta", std::array<std::string_view, 2>{"ls", "cat"}), "cat");
   EXPECT_EQ(nearest("memory", names), std::nullopt);
   EXPECT_EQ(nearest("", names), std::nullopt);
 }
