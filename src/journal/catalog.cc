@@ -29,7 +29,7 @@ Result<std::optional<SegmentHeader>> identify_by_frames(File& file, std::uint64_
       if (!frame || frame->offset != base + at) continue;
       return SegmentHeader{.salt = frame->salt,
                            .number = frame->segment,
-                           .first_sequence = frame->sequence,
+                           .first_sequence = frame->commit,
                            .journal_id = 0,
                            .created_us = 0,
                            .file_bytes = file_bytes};

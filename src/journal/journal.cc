@@ -80,6 +80,9 @@ Status Journal::recover() {
       files_.open(directory + "/" + std::string(commit_file_name), {.write = true, .create = true});
   if (!mark_file) return fail(mark_file);
   mark_file_ = std::move(*mark_file);
+  if (const Status safe = make_mark_durable(); !safe && safe.error().kind == ErrorKind::stopped) {
+    return safe;
+  }
 
   // Were a cursor or the mark ahead of the next sequence, a sink would miss what is stored next.
   const std::uint64_t known_end = std::max(mark ? mark->next_sequence : 1, store_.cursors_end());
@@ -142,6 +145,19 @@ Status Journal::continue_last(const CatalogEntry& entry, const std::optional<Com
   return {};
 }
 
+// Its block is allocated and its name flushed before the first commit, so that a disk that is full
+// later cannot keep shippers from seeing what was committed.
+Status Journal::make_mark_durable() {
+  const auto size = mark_file_->size();
+  if (!size) return fail(size);
+  if (*size < commit_mark_bytes) {
+    const std::byte blank[commit_mark_bytes] = {};
+    if (const Status made = write_all(*mark_file_, blank, 0, Flush::yes); !made) return made;
+  }
+  if (const Status flushed = mark_file_->sync(); !flushed) return flushed;
+  return files_.sync_directory(options_.store.directory);
+}
+
 void Journal::publish_mark() {
   std::byte bytes[commit_mark_bytes];
   encode_commit_mark({.salt = current_.salt,
@@ -150,8 +166,10 @@ void Journal::publish_mark() {
                       .next_sequence = next_sequence_,
                       .journal_id = journal_id_},
                      bytes);
-  // Only a hint: were it lost, the frames themselves would tell.
-  if (const Status written = write_all(*mark_file_, bytes, 0, Flush::no); !written) {
+  // Only a hint: were it lost, the frames themselves would tell. But shippers wait for it.
+  const Status written = write_all(*mark_file_, bytes, 0, Flush::no);
+  mark_due_ = !written;
+  if (!written) {
     log_warn("journal", "cannot publish the commit mark", {{"error", written.error().what}});
   }
 }
@@ -327,8 +345,12 @@ bool Journal::write(std::span<const iovec> parts, std::uint64_t bytes) {
 // While failing, nothing is let in that could find out that the disk is well again: so write the
 // header of a fresh segment now and then.
 bool Journal::probe() {
-  if (!failing_ || clock_.steady_us() - probed_us_ < probe_every_us) return false;
+  if ((!failing_ && !mark_due_) || clock_.steady_us() - probed_us_ < probe_every_us) return false;
   probed_us_ = clock_.steady_us();
+  if (!failing_) {
+    publish_mark();
+    return true;
+  }
   if (!make_room(0)) return true;
   if (write({}, 0)) publish_mark();
   return true;
@@ -394,7 +416,7 @@ void Journal::committer_loop() {
         committer_waits_ = true;
         if (wake_committer_.wait_for(lock, std::chrono::microseconds(probe_every_us)) ==
                 std::cv_status::timeout &&
-            failing_) {
+            (failing_ || mark_due_)) {
           break;
         }
       }

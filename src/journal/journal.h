@@ -101,8 +101,8 @@ class Journal {
   // The largest body that fits.
   [[nodiscard]] std::uint64_t body_bytes_max() const;
 
-  // Commits one batch if one waits; while failing and idle, probes the disk. True if it did
-  // either.
+  // Commits one batch if one waits; when idle, probes a failing disk and publishes a mark that
+  // could not be published. True if it did any of it.
   bool commit_once();
   void keep_house();
 
@@ -123,6 +123,7 @@ class Journal {
   [[nodiscard]] Status continue_last(const CatalogEntry& entry,
                                      const std::optional<CommitMark>& mark,
                                      std::uint64_t known_end);
+  [[nodiscard]] Status make_mark_durable();
   void publish_mark();
 
   template <typename Add>
@@ -167,6 +168,7 @@ class Journal {
   Current current_;
   std::uint64_t number_next_ = 1;
   Microseconds probed_us_ = 0;
+  bool mark_due_ = false;  // The last mark could not be written.
   std::vector<Ticket*> first_of_loop_;
   std::vector<Ticket*> last_of_loop_;
   std::vector<iovec> parts_;

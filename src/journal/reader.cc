@@ -100,13 +100,23 @@ class Reader::Impl {
       return skip_to_mark();
     }
     const SegmentHeader& header = chosen->header;
+    const CatalogEntry* const next =
+        std::next(chosen) == segments.end() ? nullptr : &*std::next(chosen);
+    const bool gap = header.first_sequence > at_.sequence ||
+                     (header.number != mark_.segment &&
+                      (next == nullptr || next->header.number != header.number + 1));
+    // A file that cannot be opened or read at this moment may fill the gap: do not pass it yet.
+    if (gap && !catalog->unreadable.empty() && ++unreadable_looks_ < unreadable_looks_max) {
+      return fail(ErrorKind::retry, catalog->unreadable.front() + " cannot be read");
+    }
+    unreadable_looks_ = 0;
     if (header.first_sequence > at_.sequence) {
       if (at_.segment != 0 || at_.sequence != 1) {
         report(0, 0, header.first_sequence, "the segment is missing");
       }
       at_.sequence = header.first_sequence;
     }
-    return use(*chosen, std::next(chosen) == segments.end() ? nullptr : &*std::next(chosen));
+    return use(*chosen, next);
   }
 
   // No segment holds what the mark says was committed.
@@ -173,8 +183,11 @@ class Reader::Impl {
     if (header.sequence > at_.sequence) {
       report(header.segment, at_.offset, header.sequence, "records are missing");
     }
-    const auto metadata = decode_metadata(frame.payload.first(header.metadata_bytes));
-    if (!frame.payload_intact || !metadata) {
+    std::optional<Metadata> metadata;
+    if (frame.payload_intact) {
+      metadata = decode_metadata(frame.payload.first(header.metadata_bytes));
+    }
+    if (!metadata) {
       report(header.segment, at_.offset, header.sequence + 1, "the payload's checksum is wrong");
       at_.offset += header.frame_bytes();
       return std::nullopt;
@@ -218,12 +231,14 @@ class Reader::Impl {
   }
 
   static constexpr int missing_looks_max = 50;
+  static constexpr int unreadable_looks_max = 8;
 
   FileSystem& files_;
   const std::string directory_;
   std::unique_ptr<File> mark_file_;
   std::unique_ptr<Segment> current_;
-  int missing_looks_ = 0;  // Times a committed segment was not found in a row.
+  int unreadable_looks_ = 0;  // Times in a row that an unreadable file may have been the one.
+  int missing_looks_ = 0;     // Times a committed segment was not found in a row.
 };
 
 Reader::Reader(FileSystem& files, std::string directory)

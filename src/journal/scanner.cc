@@ -75,7 +75,9 @@ Result<std::optional<Scanner::Frame>> Scanner::frame_at(std::uint64_t offset) {
   if (header->type == FrameType::pad) return Frame{*header, true, {}};
   const auto whole = window(offset, frame_header_bytes + header->payload_bytes);
   if (!whole) return fail(whole);
-  if (whole->size() < frame_header_bytes + header->payload_bytes) return std::nullopt;
+  if (whole->size() < frame_header_bytes + header->payload_bytes) {
+    return Frame{*header, false, {}};  // The file ends early.
+  }
   const Bytes payload = whole->subspan(frame_header_bytes);
 #if INLET_MUTANT_no_checksum_on_read
   return Frame{*header, true, payload};

@@ -231,6 +231,8 @@ void SegmentStore::make_spares() {
         log_error("journal", "cannot make a segment ready", {{"error", spare.error().what}});
       }
       complained_ = true;
+      const std::lock_guard lock(mutex_);
+      if (reuse) free_.push_back(std::move(*reuse));
       return;
     }
     complained_ = false;

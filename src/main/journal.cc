@@ -141,6 +141,7 @@ int journal_command(int argc, char** argv) {
   const auto config = require_config(files, flags);
   if (!config) return exit_mistake;
   const std::string& directory = config->journal.path;
+  if (const auto there = files.list(directory); !there) return report_fault(there.error());
   if (ls.parsed()) return list_segments(files, directory);
   return cat.parsed() ? print_records(files, directory, range) : verify(files, directory);
 }

@@ -6,17 +6,19 @@
 
 #include <malloc.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <csignal>
 #include <ctime>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/posix_file.h"
 #include "main/cli.h"
 #include "main/listeners.h"
+#include "main/process.h"
 #include "serve/service.h"
 
 namespace inlet::main {
@@ -64,14 +66,6 @@ sigset_t end_signals() {
   return signals;
 }
 
-// Descriptors are what connections are made of: take all the system gives.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 }  // namespace
 
 int serve_command(const Config& config) {
@@ -89,8 +83,10 @@ int serve_command(const Config& config) {
   SystemClock clock;
   auto service = serve::Service::open(files, clock, options_of(config));
   if (!service) return report_fault(service.error());
+  std::vector<int> sockets;
   for (Listener& listener : *listeners) {
     log_info("serve", "listening", {{"name", listener.name}, {"address", listener.address.text()}});
+    sockets.push_back(listener.socket.get());
     if (listener.name == ingest_listener) {
       (*service)->add_ingest_listener(listener.socket.release());
     } else {
@@ -108,6 +104,9 @@ int serve_command(const Config& config) {
     const timespec delay{config.server.drain_delay_us / 1'000'000,
                          config.server.drain_delay_us % 1'000'000 * 1000};
     ::sigtimedwait(&signals, nullptr, &delay);
+    // The supervisor holds these sockets too: without this, clients would wait in the backlog for
+    // somebody who never comes.
+    for (const int socket : sockets) ::shutdown(socket, SHUT_RD);
   }
   (*service)->drain(answer_patience_us);
   (*service)->stop();

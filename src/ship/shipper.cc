@@ -65,6 +65,11 @@ std::optional<Step> Shipper::run_collect(Pace pace) {
   if (planned_end_ != 0) return Step{.wait_us = idle, .caught_up = true};
   if (batcher_.records() == 0) {
     if (lost_ > 0) return std::nullopt;  // Nothing but damage: the cursor moves past it.
+    // With nothing more to come, let the older slot say the same: serve goes by the smaller one.
+    if (!saved_twice_) {
+      if (const Status saved = save(state_); !saved) return back_off(saved.error());
+      saved_twice_ = true;
+    }
     return Step{.wait_us = idle, .caught_up = true};
   }
   const Microseconds due_in = batcher_.due_in_us(clock_.steady_us());
@@ -185,6 +190,7 @@ Status Shipper::settle() {
   state.bytes_delivered += body_bytes_;
   state.records_rejected += rejected_.size();
   state.records_lost += lost_;
+  saved_twice_ = false;
   return save(state);
 }
 
