@@ -30,7 +30,7 @@ RUN_S = 30
 
 
 def strace(*words):
-    return ["strace", "-f", "-qq", "--seccomp-bpf", *words]
+    return ["strace", "-f", "-qq", *words]
 
 
 def points_of(log, directory):
@@ -51,9 +51,10 @@ def points_of(log, directory):
 def chosen(points):
     if os.environ.get("INLET_ALL_KILL_POINTS"):
         return points
-    step = max(1, len(points) // POINTS)
-    print(f"INLET_KILL_SEED={SEED}: every {step}th of {len(points)} points")
-    return points[SEED % step::step]
+    count = min(POINTS, len(points))
+    print(f"INLET_KILL_SEED={SEED}: {count} of {len(points)} points")
+    start = SEED % -(-len(points) // count)
+    return [points[(start + i * len(points) // count) % len(points)] for i in range(count)]
 
 
 def injection(point):

@@ -173,9 +173,10 @@ def test_an_attack_on_memory_stays_inside_the_ceiling(group, make_node):
     node.start()
     serve = node.main_pid()
     slow_bodies = [Wire(node.address) for _ in range(300)]
-    for wire in slow_bodies:  # Each claims 1 MiB and has sent 32 KiB of it.
-        wire.send(b"POST /ingest/a HTTP/1.1\r\nHost: t\r\nContent-Length: 1048576\r\n\r\n"
-                  + b"s" * 32_768)
+    for wire in slow_bodies:  # All but the last byte, or as much as anybody takes.
+        wire.socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            wire.send(request("a", b"s" * MIB)[:-1])
     large_heads = [Wire(node.address) for _ in range(300)]
     for wire in large_heads:
         wire.send(b"POST /ingest/a HTTP/1.1\r\nHost: t\r\n" + b"X: %s\r\n" % (b"h" * 7000) * 2)
@@ -192,7 +193,7 @@ def test_an_attack_on_memory_stays_inside_the_ceiling(group, make_node):
     assert node.main_pid() == serve
     assert len(stored) + len(refused) > 0.95 * len(senders)
     assert all(b"Retry-After: " in a for a in refused if b" 503 " in a[:13])
-    assert len(stored) > 200
+    assert len(stored) > 50
     for wire in slow_bodies + large_heads:
         wire.close()
     for i in range(50):

@@ -84,8 +84,11 @@ Status Journal::recover() {
     return safe;
   }
 
-  // Were a cursor or the mark ahead of the next sequence, a sink would miss what is stored next.
-  const std::uint64_t known_end = std::max(mark ? mark->next_sequence : 1, store_.cursors_end());
+  // Were a cursor or the mark ahead of the next sequence, a sink would miss what is stored next;
+  // and a number used again would give an old position a new meaning.
+  const Position cursors_end = store_.cursors_end();
+  const std::uint64_t known_end = std::max(mark ? mark->next_sequence : 1, cursors_end.sequence);
+  number_next_ = std::max(number_next_, cursors_end.segment + 1);
   if (catalog->segments.empty()) {
     store_.adopt(*catalog, 0);
     next_sequence_ = known_end;
@@ -105,7 +108,9 @@ Status Journal::continue_last(const CatalogEntry& entry, const std::optional<Com
   auto end = find_segment_end(**scanned, entry.header, mark);
   if (!end) return fail(end);
   if (known_end > end->next_sequence) {
-    end->records_lost += known_end - end->next_sequence;
+    // What every sink has may be gone: delivered segments are removed.
+    const std::uint64_t missing = std::max(end->next_sequence, store_.delivered_sequence());
+    end->records_lost += known_end - std::min(known_end, missing);
     end->next_sequence = known_end;
     end->clean = false;
   }

@@ -142,13 +142,24 @@ class Reader::Impl {
     if (!last) {
       current_->end_sequence = next != nullptr ? next->header.first_sequence : mark_.next_sequence;
     }
-    if (at_.segment != entry.header.number || at_.offset < first_commit_offset ||
-        at_.offset % limits::frame_alignment != 0) {
-      at_.offset = first_commit_offset;
-    }
+    const auto trusted = is_at_hand(entry.header.number);
+    if (!trusted) return fail(trusted);
+    if (!*trusted) at_.offset = first_commit_offset;
     at_.segment = entry.header.number;
     missing_looks_ = 0;
     return true;
+  }
+
+  // Whether at_.offset is where the record due stands. It is a hint from a cursor: the segment it
+  // was taken in may be gone.
+  Result<bool> is_at_hand(std::uint64_t number) {
+    if (at_.segment != number || at_.offset < first_commit_offset ||
+        at_.offset % limits::frame_alignment != 0) {
+      return false;
+    }
+    const auto frame = current_->scanner.frame_at(at_.offset);
+    if (!frame) return fail(frame);
+    return *frame && (*frame)->header.sequence == at_.sequence;
   }
 
   // Looks at one place of the current segment; empty if it held no record to return.

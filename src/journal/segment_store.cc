@@ -104,12 +104,14 @@ std::uint64_t SegmentStore::delivered_sequence() const {
   return delivered;
 }
 
-std::uint64_t SegmentStore::cursors_end() const {
-  std::uint64_t end = 1;
+Position SegmentStore::cursors_end() const {
+  Position end;
   for (const std::string& sink : options_.sinks) {
     const auto cursor = read_cursor(files_, options_.directory, sink);
     if (!cursor || !*cursor) continue;
-    end = std::max({end, (*cursor)->latest.next.sequence, (*cursor)->latest.planned_end});
+    const CursorState& state = (*cursor)->latest;
+    end.sequence = std::max({end.sequence, state.next.sequence, state.planned_end});
+    end.segment = std::max(end.segment, state.next.segment);
   }
   return end;
 }

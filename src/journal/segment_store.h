@@ -85,8 +85,10 @@ class SegmentStore {
 
   [[nodiscard]] Fullness fullness() const;
   [[nodiscard]] bool direct() const { return direct_; }
-  // Sequences from this one on are free: no cursor stands beyond it.
-  [[nodiscard]] std::uint64_t cursors_end() const;
+  // The furthest any cursor points to: sequences and segment numbers beyond it are free.
+  [[nodiscard]] Position cursors_end() const;
+  // Every sink is durably past the records below this one.
+  [[nodiscard]] std::uint64_t delivered_sequence() const;
   [[nodiscard]] std::uint64_t segments_quarantined() const { return quarantined_; }
 
  private:
@@ -104,7 +106,6 @@ class SegmentStore {
     std::string path;
   };
 
-  [[nodiscard]] std::uint64_t delivered_sequence() const;
   [[nodiscard]] std::vector<std::uint64_t> damaged_segments() const;
   void release_delivered(std::uint64_t delivered);
   void release(Segment segment, bool damaged);

@@ -24,6 +24,7 @@ Shipper::Shipper(Clock& clock, RecordSource& source, journal::Cursor& cursor, si
       arena_(options_.batch.batch_bytes),
       random_(options_.seed) {
   state_ = cursor_.state();
+  saved_twice_ = state_.saved_us == 0;  // Never saved: there is nothing to say.
   if (state_.planned_end > state_.next.sequence) planned_end_ = state_.planned_end;
   source_.seek(state_.next);
   start_batch();
