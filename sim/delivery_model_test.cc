@@ -266,8 +266,8 @@ class RandomDelivery {
 
   void fault() {
     constexpr std::array places = {"archive/", "archive.cursor", "segment"};
-    constexpr std::array kinds = {Operation::write, Operation::flush, Operation::rename,
-                                  Operation::sync_directory, Operation::open, Operation::read};
+    constexpr std::array kinds = {Operation::write,          Operation::flush, Operation::rename,
+                                  Operation::sync_directory, Operation::open,  Operation::read};
     Fault fault{.on = kinds[random_.below(kinds.size())]};
     fault.path_part = places[random_.below(places.size())];
     if (fault.on == Operation::write) fault.os = random_.chance(0.3) ? ENOSPC : EIO;

@@ -61,8 +61,7 @@ void FileContents::flush_failed() {
   }
 }
 
-void FileContents::write_failed(Bytes bytes, std::uint64_t offset, bool direct,
-                                Random& random) {
+void FileContents::write_failed(Bytes bytes, std::uint64_t offset, bool direct, Random& random) {
   const double written = std::array{0.0, 0.5, 1.0}[random.below(3)];
   const std::uint64_t end = offset + bytes.size();
   for (std::uint64_t at = offset; at < end;) {

@@ -27,11 +27,11 @@ namespace inlet::sim {
 
 // How merciful one power cut is; each crash draws its own.
 struct Mercy {
-  double kept;          // Probability that an unflushed change is kept whole,
-  double torn;          // and that one not kept whole is torn instead of lost.
-  double growth_kept;   // Probability that growth of a file by an unflushed change is kept.
-  double name_kept;     // Probability that an unsynced directory entry is kept.
-  bool garbage;         // Whether sectors of a torn write may hold neither old nor new bytes.
+  double kept;         // Probability that an unflushed change is kept whole,
+  double torn;         // and that one not kept whole is torn instead of lost.
+  double growth_kept;  // Probability that growth of a file by an unflushed change is kept.
+  double name_kept;    // Probability that an unsynced directory entry is kept.
+  bool garbage;        // Whether sectors of a torn write may hold neither old nor new bytes.
 };
 
 inline constexpr std::uint64_t sector_bytes = 512;
@@ -59,7 +59,7 @@ class FileContents {
  private:
   enum class Fate : unsigned char { open, flushed, abandoned };
   struct Change {
-    bool truncates;              // To `offset` bytes; else a write.
+    bool truncates;  // To `offset` bytes; else a write.
     std::uint64_t offset;
     std::uint64_t length;
     std::vector<std::byte> bytes;  // Empty: zeros.

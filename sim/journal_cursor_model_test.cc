@@ -49,8 +49,7 @@ class CursorRun {
   void run() {
     for (int life = 0; life < 6; life++) {
       if (random_.chance(0.8)) {
-        disk_.crash_at(1 + random_.below(20),
-                       random_.chance(0.7) ? Crash::power : Crash::process);
+        disk_.crash_at(1 + random_.below(20), random_.chance(0.7) ? Crash::power : Crash::process);
       }
       live();
       if (testing::Test::HasFatalFailure()) return;
@@ -127,14 +126,9 @@ TEST(CursorModel, stands_where_the_last_save_left_it_through_crashes_and_faults)
 void damage(SimDisk& disk, Random& random) {
   const std::uint64_t bytes = disk.contents(path).size();
   switch (random.below(3)) {
-    case 0:
-      disk.flip_bit(path, random.below(bytes * 8));
-      return;
-    case 1:
-      disk.zero_page(path, random.below(bytes / 4096));
-      return;
-    default:
-      disk.truncate(path, random.below(bytes));
+    case 0: disk.flip_bit(path, random.below(bytes * 8)); return;
+    case 1: disk.zero_page(path, random.below(bytes / 4096)); return;
+    default: disk.truncate(path, random.below(bytes));
   }
 }
 
@@ -160,8 +154,8 @@ TEST(CursorModel, goes_back_at_most_but_never_forward_when_damaged) {
     const auto cursor = Cursor::open(*disk, directory, sink);
     ASSERT_TRUE(cursor.has_value()) << cursor.error().what;
     const CursorState& state = (*cursor)->state();
-    const bool expected = state == state_number(saves) || state == state_number(saves - 1) ||
-                          state == CursorState{};
+    const bool expected =
+        state == state_number(saves) || state == state_number(saves - 1) || state == CursorState{};
     ASSERT_TRUE(expected) << "altered: next sequence " << state.next.sequence;
     went_back += state == state_number(saves) ? 0 : 1;
     ASSERT_TRUE((*cursor)->save(state_number(saves + 1)));

@@ -63,8 +63,8 @@ class DamagedJournal : public testing::Test {
       if (!header) continue;
       used = at + header->frame_bytes();
       if (header->type != journal::FrameType::record) continue;
-      places_.push_back({path, at, at + journal::frame_header_bytes + header->payload_bytes,
-                         header->sequence});
+      places_.push_back(
+          {path, at, at + journal::frame_header_bytes + header->payload_bytes, header->sequence});
     }
     if (used > 0) segments_.push_back({path, 0, used, "used"});
   }
@@ -171,14 +171,9 @@ TEST_F(DamagedJournal, loses_nothing_with_the_commit_mark) {
     JournalWorld world(seed, sound_);
     const std::uint64_t bytes = world.disk().contents(path).size();
     switch (world.random().below(4)) {
-      case 0:
-        world.disk().truncate(path, world.random().below(bytes));
-        break;
-      case 1:
-        world.disk().zero_page(path, 0);
-        break;
-      default:
-        world.disk().flip_bit(path, world.random().below(bytes * 8));
+      case 0: world.disk().truncate(path, world.random().below(bytes)); break;
+      case 1: world.disk().zero_page(path, 0); break;
+      default: world.disk().flip_bit(path, world.random().below(bytes * 8));
     }
     std::ignore = world.read_everything();  // May see nothing yet; nothing wrong, for certain.
     world.open();

@@ -45,16 +45,11 @@ void crash_and_open(JournalWorld& world, Crash how) {
 
 void happen(JournalWorld& world, Event event) {
   switch (event) {
-    case Event::append_small:
-      return world.append(small_bytes);
-    case Event::append_large:
-      return world.append(large_bytes);
-    case Event::commit:
-      return world.commit();
-    case Event::power_cut:
-      return crash_and_open(world, Crash::power);
-    case Event::kill:
-      return crash_and_open(world, Crash::process);
+    case Event::append_small: return world.append(small_bytes);
+    case Event::append_large: return world.append(large_bytes);
+    case Event::commit: return world.commit();
+    case Event::power_cut: return crash_and_open(world, Crash::power);
+    case Event::kill: return crash_and_open(world, Crash::process);
     case Event::ship_all:
       world.commit();
       world.ship(1000);
@@ -212,9 +207,7 @@ class RandomRun {
     return {.bytes_max = (seed % 3 == 0 ? 6U : 16U) << 20, .direct = seed % 4 != 0};
   }
 
-  [[nodiscard]] Crash draw_crash() {
-    return random_.chance(0.7) ? Crash::power : Crash::process;
-  }
+  [[nodiscard]] Crash draw_crash() { return random_.chance(0.7) ? Crash::power : Crash::process; }
 
   void heal() {
     world_.disk().clear_faults();

@@ -19,8 +19,8 @@ constexpr std::size_t complaints_max = 20;
 
 // Every life of a journal takes buffers of a MiB; asking the system for them each time is most of
 // the cost of a run.
-const bool memory_kept = mallopt(M_MMAP_THRESHOLD, 1 << 30) != 0 &&
-                         mallopt(M_TRIM_THRESHOLD, 1 << 30) != 0;
+const bool memory_kept =
+    mallopt(M_MMAP_THRESHOLD, 1 << 30) != 0 && mallopt(M_TRIM_THRESHOLD, 1 << 30) != 0;
 
 }  // namespace
 
@@ -49,7 +49,7 @@ JournalWorld::~JournalWorld() {
 }
 
 // Events of the world and changes of the disk between them, in the order they happened.
-void JournalWorld::tell(std::string event) {
+void JournalWorld::tell(const std::string& event) {
   for (const Step& step : disk_->trace()) story_ += "    " + to_string(step) + "\n";
   disk_->clear_trace();
   story_ += event + "\n";
@@ -158,8 +158,8 @@ void JournalWorld::on_commits(unsigned /*loop*/, journal::Ticket* tickets) {
 void JournalWorld::acknowledge(std::uint64_t sequence, std::uint64_t id) {
   tell(fmt::format("record {} acknowledged as sequence {}", id, sequence));
   if (!acknowledged_.empty() && sequence <= acknowledged_.rbegin()->first) {
-    complain(fmt::format("sequence {} acknowledged after {}", sequence,
-                         acknowledged_.rbegin()->first));
+    complain(
+        fmt::format("sequence {} acknowledged after {}", sequence, acknowledged_.rbegin()->first));
   }
   if (shown_.contains(sequence)) {
     complain(fmt::format("sequence {} was shown as record {}", sequence, shown_[sequence]));
@@ -216,16 +216,16 @@ void JournalWorld::saw(const journal::Record& record, Found& found) {
   const auto id = identify(record);
   if (!id) return;
   if (!found.records.empty() && record.sequence <= found.records.rbegin()->first) {
-    complain(fmt::format("record {} read after {}", record.sequence,
-                         found.records.rbegin()->first));
+    complain(
+        fmt::format("record {} read after {}", record.sequence, found.records.rbegin()->first));
   }
   for (const auto* before : {&acknowledged_, &shown_}) {
     const auto known = before->find(record.sequence);
     if (known == before->end() || known->second == *id) continue;
     // Once the segment behind it is recycled, a delivered one does not know where it ended.
     if (record.sequence < passed_ && !acknowledged_ids_.contains(*id)) continue;
-    complain(fmt::format("sequence {} holds record {}, not {}", record.sequence, *id,
-                         known->second));
+    complain(
+        fmt::format("sequence {} holds record {}, not {}", record.sequence, *id, known->second));
   }
   if (!acknowledged_.contains(record.sequence) && acknowledged_ids_.contains(*id)) {
     complain(fmt::format("record {} stands a second time, as sequence {}", *id, record.sequence));

@@ -109,7 +109,7 @@ class JournalWorld final : public journal::CommitListener {
 
   [[nodiscard]] std::vector<std::byte> body_of(std::uint64_t id) const;
   [[nodiscard]] journal::Metadata metadata_of(std::uint64_t id) const;
-  void tell(std::string event);
+  void tell(const std::string& event);
   void complain(std::string what);
   void acknowledge(std::uint64_t sequence, std::uint64_t id);
   void saw(const journal::Record& record, Found& found);
@@ -129,10 +129,10 @@ class JournalWorld final : public journal::CommitListener {
   journal::BufferPool pool_{budget_};
   std::unique_ptr<journal::Journal> journal_;
 
-  std::vector<std::uint64_t> body_bytes_;               // By id.
+  std::vector<std::uint64_t> body_bytes_;  // By id.
   std::map<journal::Ticket*, std::unique_ptr<Waiting>> waiting_;
   std::map<std::uint64_t, std::uint64_t> acknowledged_;  // Sequence to id.
-  std::map<std::uint64_t, std::uint64_t> shown_;  // Read back, but never acknowledged.
+  std::map<std::uint64_t, std::uint64_t> shown_;         // Read back, but never acknowledged.
   std::map<std::uint64_t, std::uint64_t> delivered_;     // The same.
   std::set<std::uint64_t> acknowledged_ids_;
   std::uint64_t passed_ = 1;  // No sequence from here on was ever offered to the cursor as passed.

@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::uint64_t endless_bytes = std::uint64_t{1} << 40;  // Space told without a capacity.
 
-constexpr std::array operation_names = {"open",   "lock", "read",   "write",
-                                        "flush",  "size", "list",   "make directory",
-                                        "rename", "remove", "flush directory", "statvfs"};
+constexpr std::array operation_names = {
+    "open", "lock",           "read",   "write",  "flush",           "size",
+    "list", "make directory", "rename", "remove", "flush directory", "statvfs"};
 
 std::string name_of(Operation operation) {
   return operation_names[static_cast<std::size_t>(operation)];
@@ -87,8 +87,7 @@ class SimFile final : public File {
     CHECK(options_.write);
     CHECK(!options_.direct || offset % direct_alignment == 0);
     for (const iovec& part : parts) {
-      CHECK(!options_.direct ||
-            (aligned(part.iov_base) && part.iov_len % direct_alignment == 0));
+      CHECK(!options_.direct || (aligned(part.iov_base) && part.iov_len % direct_alignment == 0));
     }
     if (parts.size() == 1) {
       return disk_.write_file(inode_, path_, options_.direct, bytes_of(parts[0]), offset, flush);
@@ -428,8 +427,8 @@ std::uint64_t SimDisk::write_length(const FileContents& file, bool direct, Bytes
 Result<std::size_t> SimDisk::write_file(Inode inode, const std::string& path, bool direct,
                                         Bytes bytes, std::uint64_t offset, Flush flush) {
   FileContents& file = inodes_.at(inode).bytes;
-  const Turn turn = begin(
-      {.operation = Operation::write, .path = path, .offset = offset, .bytes = bytes.size()});
+  const Turn turn =
+      begin({.operation = Operation::write, .path = path, .offset = offset, .bytes = bytes.size()});
   if (turn == Turn::dying) write_dying(file, bytes, offset);
   if (turn != Turn::go) return no_power();
 

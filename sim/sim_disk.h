@@ -44,7 +44,17 @@
 namespace inlet::sim {
 
 enum class Operation : unsigned char {
-  open, lock, read, write, flush, size, list, make_directories, rename, remove, sync_directory,
+  open,
+  lock,
+  read,
+  write,
+  flush,
+  size,
+  list,
+  make_directories,
+  rename,
+  remove,
+  sync_directory,
   space,
 };
 
@@ -62,13 +72,13 @@ struct Fault {
   static constexpr std::uint64_t for_ever = std::numeric_limits<std::uint64_t>::max();
 
   Operation on;
-  int os = EIO;               // The call fails with this; 0: it does not fail.
-  bool short_write = false;   // It writes only the first part (whole blocks of a direct file).
-  Microseconds stall_us = 0;  // It takes this long first.
-  std::string path_part = {};  // Only paths that contain this.
-  std::uint64_t skip = 0;     // Leaves so many matching calls alone, then
+  int os = EIO;                    // The call fails with this; 0: it does not fail.
+  bool short_write = false;        // It writes only the first part (whole blocks of a direct file).
+  Microseconds stall_us = 0;       // It takes this long first.
+  std::string path_part = {};      // Only paths that contain this.
+  std::uint64_t skip = 0;          // Leaves so many matching calls alone, then
   std::uint64_t times = for_ever;  // strikes so many,
-  double probability = 1;     // each with this probability.
+  double probability = 1;          // each with this probability.
 };
 
 enum class Crash : unsigned char { power, process };

@@ -164,9 +164,7 @@ TEST(SimDisk, decides_about_each_unflushed_write_on_its_own) {
 }
 
 TEST(SimDisk, does_a_rename_whole_or_not_at_all) {
-  const auto look = [](SimDisk& disk) {
-    return text_of(disk, "d/a") + "," + text_of(disk, "d/b");
-  };
+  const auto look = [](SimDisk& disk) { return text_of(disk, "d/a") + "," + text_of(disk, "d/b"); };
   const auto story = [](bool synced) {
     return [synced](SimDisk& disk) {
       put(disk, "d/a", "new", Flush::yes);
@@ -223,12 +221,12 @@ TEST(SimDisk, believes_a_later_flush_but_loses_what_a_failed_one_should_have_cov
     ASSERT_TRUE(write_all(*file, as_bytes("B"), 0, Flush::no));
     disk.inject({.on = Operation::flush, .times = 1});
     ASSERT_EQ(file->sync().error().os, EIO);
-    ASSERT_TRUE(file->sync());                                        // "Succeeds",
+    ASSERT_TRUE(file->sync());  // "Succeeds",
     ASSERT_TRUE(write_all(*file, as_bytes("C"), 1, Flush::yes));
-    ASSERT_EQ(text_of(disk, "d/a"), "BC");                            // "is there",
+    ASSERT_EQ(text_of(disk, "d/a"), "BC");  // "is there",
   };
   EXPECT_EQ(outcomes(story, [](SimDisk& disk) { return text_of(disk, "d/a"); }),
-            (Seen{".C", "BC"}));                                      // and may be gone.
+            (Seen{".C", "BC"}));  // and may be gone.
 }
 
 TEST(SimDisk, abandons_a_flushed_write_whose_flush_failed) {
@@ -240,8 +238,7 @@ TEST(SimDisk, abandons_a_flushed_write_whose_flush_failed) {
     ASSERT_EQ(write_all(*file, as_bytes("B"), 0, Flush::yes).error().os, EIO);
     ASSERT_TRUE(file->sync());
   };
-  EXPECT_EQ(outcomes(story, [](SimDisk& disk) { return text_of(disk, "d/a"); }),
-            (Seen{".", "B"}));
+  EXPECT_EQ(outcomes(story, [](SimDisk& disk) { return text_of(disk, "d/a"); }), (Seen{".", "B"}));
 }
 
 TEST(SimDisk, covers_by_a_later_flush_what_a_failed_one_left_in_a_direct_file) {

@@ -152,8 +152,7 @@ void SimDisk::zero_page(const std::string& path, std::uint64_t page) {
   FileContents& file = at(path);
   const std::uint64_t start = page * SparseBytes::page_bytes;
   CHECK(start < file.seen().size());
-  const std::vector<std::byte> zeros(
-      std::min(SparseBytes::page_bytes, file.seen().size() - start));
+  const std::vector<std::byte> zeros(std::min(SparseBytes::page_bytes, file.seen().size() - start));
   file.overwrite(zeros, start);
 }
 

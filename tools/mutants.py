@@ -49,6 +49,7 @@ def run(command, log, **more):
 def build(name, targets, log):
     directory = ROOT / f"build/mutant-{name}"
     cache = [] if not compiler_cache() else ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+    os.environ["CCACHE_NOHASHDIR"] = "1"  # Objects of other build directories serve as well.
     configured = run(["cmake", "--preset", "release", "-B", directory, f"-DINLET_MUTANT={name}",
                       *cache], log) == 0
     return configured and run(["ninja", "-C", directory, *targets], log) == 0

@@ -2,8 +2,8 @@
 //
 // An idle connection has no buffer. It gets a small one when bytes arrive, exchanges it for a large
 // one if a request needs that, and gives it back when it has nothing left to read. A connection
-// whose last request needed the large one starts with it, while memory is plentiful. Two sizes only,
-// so that a free list each is all the pool needs.
+// whose last request needed the large one starts with it, while memory is plentiful. Two sizes
+// only, so that a free list each is all the pool needs.
 //
 // Invariants:
 //   - every buffer, lent or spare, is reserved in the MemoryBudget.

@@ -33,7 +33,7 @@ struct Options {
 inline constexpr std::size_t discard_bytes_max = 64U << 10;  // Of a refused body, to keep going.
 inline constexpr std::size_t linger_bytes_max = 256U << 10;  // Read and dropped before closing.
 inline constexpr std::size_t linger_piece_bytes = 16U << 10;
-inline constexpr std::size_t inline_body_bytes_max = 4096;  // Of answers copied into one piece.
+inline constexpr std::size_t inline_body_bytes_max = 4096;   // Of answers copied into one piece.
 inline constexpr std::size_t spare_small_buffers_max = 256;  // Kept per loop while nobody reads.
 inline constexpr std::size_t spare_large_buffers_max = 64;
 inline constexpr std::size_t accepts_in_a_row_max = 64;  // Then the requests get their turn.

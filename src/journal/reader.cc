@@ -137,7 +137,9 @@ class Reader::Impl {
     if (!last && next == nullptr && ++missing_looks_ < missing_looks_max) return false;
     const std::uint64_t end = last ? std::min(mark_.offset, *file_bytes) : *file_bytes;
     File& opened = **file;
-    current_.reset(new Segment{std::move(*file), entry.header.number, *file_bytes, std::nullopt,
+    // A Scanner cannot be moved into place.
+    current_.reset(new Segment{// NOLINT(modernize-make-unique)
+                               std::move(*file), entry.header.number, *file_bytes, std::nullopt,
                                Scanner(opened, entry.header.salt, entry.header.number, end)});
     if (!last) {
       current_->end_sequence = next != nullptr ? next->header.first_sequence : mark_.next_sequence;

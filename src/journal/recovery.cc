@@ -113,7 +113,7 @@ class Walk {
       CHECK(*frame);
       // A torn commit starts at the sequence that is due; one above it was written after its end.
       if ((*frame)->header.commit > end_.next_sequence) facts.acknowledged = true;
-      if (!later && (*frame)->payload_intact) later = **found;
+      if (!later && (*frame)->payload_intact) later = *found;
       from = **found + limits::frame_alignment;
     }
     return {};

@@ -38,7 +38,7 @@ std::vector<std::string> last_to_first(int argc, char** argv) {
 
 // "journal ls" of "inlet journal ls --x": sentences begin with "inlet:" already.
 std::string command_name(const CLI::App& app) {
-  const std::string name = app.get_name();
+  const std::string& name = app.get_name();
   std::string out = name.substr(name.find(' ') + 1);
   for (const CLI::App* command : app.get_subcommands()) out += " " + command->get_name();
   return out;

@@ -205,9 +205,9 @@ class Loader {
     show(key, value);
   }
 
-  void show(std::string_view key, std::string value) {
+  void show(std::string_view key, const std::string& value) {
     for (Setting& setting : loaded_.settings) {
-      if (setting.key == key) setting.value = std::move(value);
+      if (setting.key == key) setting.value = value;
     }
   }
 

@@ -5,10 +5,10 @@
 // comes early is kept until it can be obeyed.
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <memory>
 #include <stop_token>
 #include <string>

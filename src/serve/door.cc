@@ -64,9 +64,8 @@ void Door::on_body(Bytes body) {
   ticket_.door = this;
   ticket_.loop = static_cast<unsigned>(connection_.loop_index());
   const Microseconds received_us = context_.clock.wall_us();
-  const bool taken =
-      record_ ? context_.journal->append(ticket_, record_, body.size(), received_us)
-              : context_.journal->append(ticket_, metadata(), body, received_us);
+  const bool taken = record_ ? context_.journal->append(ticket_, record_, body.size(), received_us)
+                             : context_.journal->append(ticket_, metadata(), body, received_us);
   if (!taken) refuse({503, "this node is short of memory", retry_after(1)});
 }
 

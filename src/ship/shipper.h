@@ -119,7 +119,7 @@ class Shipper {
   std::uint64_t end_ = 1;
   std::uint64_t body_bytes_ = 0;
   std::uint64_t lost_ = 0;
-  bool saved_twice_ = false;  // Both slots of the cursor stand where state_ does.
+  bool saved_twice_ = false;       // Both slots of the cursor stand where state_ does.
   std::uint64_t planned_end_ = 0;  // Of a batch found planned in the cursor; 0: none.
   std::string node_;               // With the journal's id.
   std::vector<sinks::Rejection> rejected_;
