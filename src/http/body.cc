@@ -11,6 +11,10 @@ namespace inlet::http {
 using limits::read_buffer_bytes_large;
 using limits::read_buffer_bytes_small;
 
+// What a sized body is given first, whatever length it claims; it doubles as it is filled.
+static constexpr std::uint64_t body_bytes_first = 64U << 10;
+static_assert(body_bytes_first > read_buffer_bytes_large);
+
 void Body::start(const RequestHead& head, std::size_t head_bytes) {
   chunked_ = head.chunked;
   length_ = head.content_length.value_or(0);
@@ -36,15 +40,22 @@ Body::Need Body::next_sized(Input& input, Handler& handler) {
     if (total <= read_buffer_bytes_large || input.size() < read_buffer_bytes_small) {
       return Need::input;
     }
-    if (ask_for_memory(handler, length_) == Need::memory) return Need::memory;
+    if (ask_for_memory(handler, std::min(length_, body_bytes_first)) == Need::memory) {
+      return Need::memory;
+    }
     const Bytes so_far = input.bytes().subspan(head_bytes_);
     std::memcpy(memory_.data(), so_far.data(), so_far.size());
     done_bytes_ = so_far.size();
     input.keep_front(head_bytes_);
   }
   if (done_bytes_ == length_) return Need::nothing;
-  room_ = memory_.first(static_cast<std::size_t>(length_))
-              .subspan(static_cast<std::size_t>(done_bytes_));
+  if (done_bytes_ == memory_.size()) {
+    const std::uint64_t needed = std::min<std::uint64_t>(length_, 2 * memory_.size());
+    if (ask_for_memory(handler, needed) == Need::memory) return Need::memory;
+  }
+  const std::uint64_t end = std::min<std::uint64_t>(length_, memory_.size());
+  room_ =
+      memory_.first(static_cast<std::size_t>(end)).subspan(static_cast<std::size_t>(done_bytes_));
   return Need::direct;
 }
 

@@ -3,8 +3,8 @@
 // Bytes arrive behind the head in the read buffer. A body that fits the large read buffer stays
 // there and is never copied (a chunked one is decoded in place). A larger one moves to memory of
 // the handler, but only once the small buffer is full: a declared length is a claim, memory follows
-// bytes. From then on bytes are received straight into that memory, and a chunked body's memory
-// doubles as it grows.
+// bytes. From then on bytes are received straight into that memory, which doubles as it
+// fills, unless the handler gives more at once.
 //
 // Invariants, between calls of next():
 //   - in the buffer: [head][body so far, decoded], and nothing else until the body is complete.

@@ -24,7 +24,7 @@ ReadBuffer BufferPool::take(std::size_t capacity) {
     free.pop_back();
     return buffer;
   }
-  if (!memory_.try_reserve(capacity)) return {};
+  if (!memory_.try_reserve(capacity, MemoryUse::input)) return {};
   return {std::make_unique_for_overwrite<std::byte[]>(capacity), capacity};
 }
 

@@ -38,8 +38,7 @@ class BufferPool {
   // `capacity` is one of the two sizes. Null bytes: no memory now.
   [[nodiscard]] ReadBuffer take(std::size_t capacity);
   void give_back(ReadBuffer buffer);
-  // Whether buffers may be given out on a guess.
-  [[nodiscard]] bool plentiful() const { return memory_.bytes_used() < memory_.bytes_max() / 2; }
+  [[nodiscard]] bool plentiful() const { return memory_.plentiful(); }
 
  private:
   using Spares = std::vector<std::unique_ptr<std::byte[]>>;

@@ -146,12 +146,13 @@ void Loop::sweep() {
 
 void Loop::run_next_round(ServerConnection& connection) { next_round_.push_back(&connection); }
 
-void Loop::wait_for_memory(ServerConnection& connection) {
+void Loop::wait_for_memory(ServerConnection& connection, MemoryUse use) {
+  List<InWaiting>& waiting = use == MemoryUse::input ? waiting_for_input_ : waiting_for_body_;
   // One that was just tried and failed is still the first in line.
   if (serving_waiting_) {
-    waiting_.push_front(connection);
+    waiting.push_front(connection);
   } else {
-    waiting_.push_back(connection);
+    waiting.push_back(connection);
   }
   if (memory_timer_.at_us == never_us) {
     memory_timer_.at_us = now_us_ + options_.memory_retry_us;
@@ -160,11 +161,13 @@ void Loop::wait_for_memory(ServerConnection& connection) {
 
 void Loop::serve_waiting() {
   serving_waiting_ = true;
-  while (!waiting_.empty()) {
-    ServerConnection& first = waiting_.front();
-    waiting_.pop_front();
-    first.retry_memory();
-    if (!waiting_.empty() && &waiting_.front() == &first) break;
+  for (List<InWaiting>* waiting : {&waiting_for_input_, &waiting_for_body_}) {
+    while (!waiting->empty()) {
+      ServerConnection& first = waiting->front();
+      waiting->pop_front();
+      first.retry_memory();
+      if (!waiting->empty() && &waiting->front() == &first) break;
+    }
   }
   serving_waiting_ = false;
 }

@@ -118,7 +118,7 @@ class Loop {
 
   // For connections.
   void run_next_round(ServerConnection& connection);
-  void wait_for_memory(ServerConnection& connection);
+  void wait_for_memory(ServerConnection& connection, MemoryUse use);
   void memory_released() { memory_released_ = true; }
   void bury(ServerConnection& connection);
 
@@ -173,7 +173,8 @@ class Loop {
   Timer memory_timer_;
   std::vector<Timer*> timers_;
   List<InAll> connections_;
-  List<InWaiting> waiting_;
+  List<InWaiting> waiting_for_input_;  // Served first: they need little.
+  List<InWaiting> waiting_for_body_;
   std::vector<ServerConnection*> next_round_;
   std::vector<ServerConnection*> graves_;
   bool draining_ = false;

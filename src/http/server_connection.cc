@@ -137,7 +137,7 @@ bool ServerConnection::read_body() {
   switch (body_.next(input_, *handler_)) {
     case Body::Need::input: return receive_more();
     case Body::Need::direct: return receive_direct();
-    case Body::Need::memory: wait_for_memory(); return false;
+    case Body::Need::memory: wait_for_memory(MemoryUse::body); return false;
     case Body::Need::nothing: deliver(); return true;
     case Body::Need::less: reject(413, "The body is larger than is taken here."); return true;
     case Body::Need::soundness: reject(400, body_.error()); return true;
@@ -160,7 +160,7 @@ bool ServerConnection::receive_more() {
     return false;
   }
   if (!input_.make_room(loop_.buffers())) {
-    wait_for_memory();
+    wait_for_memory(MemoryUse::input);
     return false;
   }
   got_memory();
@@ -379,10 +379,10 @@ bool ServerConnection::linger() {
 
 // ---- Waiting.
 
-void ServerConnection::wait_for_memory() {
+void ServerConnection::wait_for_memory(MemoryUse use) {
   memory_waiting_ = true;
   if (memory_since_us_ < 0) memory_since_us_ = loop_.now_us();
-  loop_.wait_for_memory(*this);
+  loop_.wait_for_memory(*this, use);
 }
 
 void ServerConnection::retry_memory() {

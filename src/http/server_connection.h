@@ -91,7 +91,7 @@ class ServerConnection final : public Connection,
   void peer_ended();
   void deliver();
   void release_input();
-  void wait_for_memory();
+  void wait_for_memory(MemoryUse use);
   void got_memory();
   void send_pending();
 

@@ -24,7 +24,7 @@ BufferPool::Shelf& BufferPool::shelf(std::size_t bytes_each) {
   return shelves_.emplace_back(bytes_each);
 }
 
-Buffer BufferPool::acquire(std::size_t bytes_needed) {
+Buffer BufferPool::acquire(std::size_t bytes_needed, MemoryUse use) {
   const std::size_t bytes_each = size_class(bytes_needed);
   const std::lock_guard lock(mutex_);
   Shelf& from = shelf(bytes_each);
@@ -34,9 +34,9 @@ Buffer BufferPool::acquire(std::size_t bytes_needed) {
     bytes_kept_ -= bytes_each;
     return {*this, {memory, bytes_each}};
   }
-  if (!budget_.try_reserve(bytes_each)) {
+  if (!budget_.try_reserve(bytes_each, use)) {
     trim_locked(bytes_kept_ > bytes_each ? bytes_kept_ - bytes_each : 0);
-    if (!budget_.try_reserve(bytes_each)) return {};
+    if (!budget_.try_reserve(bytes_each, use)) return {};
   }
   void* const memory =
       ::mmap(nullptr, bytes_each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

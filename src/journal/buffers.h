@@ -55,7 +55,8 @@ class BufferPool {
   ~BufferPool();
 
   // At least `bytes_needed`; empty if the budget has no room even after giving up what is kept.
-  [[nodiscard]] Buffer acquire(std::size_t bytes_needed);
+  [[nodiscard]] Buffer acquire(std::size_t bytes_needed, MemoryUse use = MemoryUse::commit);
+  [[nodiscard]] bool plentiful() const { return budget_.plentiful(); }
 
   // Returns memory that is kept for reuse to the system until at most `bytes_kept_max` are kept.
   void trim(std::size_t bytes_kept_max);

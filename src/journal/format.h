@@ -53,6 +53,7 @@
 namespace inlet::journal {
 
 inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::size_t segment_header_bytes = 64;
 inline constexpr std::size_t frame_header_bytes = 64;
 inline constexpr std::size_t commit_mark_bytes = 64;
 inline constexpr std::uint64_t first_commit_offset = limits::block_bytes;

@@ -268,7 +268,12 @@ bool Journal::make_room(std::uint64_t bytes) {
   if (current_.file && current_.offset + bytes <= current_.file_bytes) return true;
   if (current_.file) leave_segment(false);
   std::optional<Spare> spare = wait_for_spare();
-  if (!spare) return false;
+  starved_ = !spare;
+  if (!spare) {
+    full_ = true;
+    return false;
+  }
+  current_offset_ = 0;
   store_.started(*spare, number_next_, next_sequence_);
   current_ = Current{.file = std::move(spare->file),
                      .salt = random_u64(),
@@ -385,7 +390,8 @@ void Journal::complete(Ticket* tickets, CommitResult result) {
 
 void Journal::keep_house() {
   store_.turn(next_sequence_, current_offset_);
-  full_ = store_.fullness().ratio() >= options_.full_ratio;
+  if (starved_ && store_.has_spare()) starved_ = false;
+  full_ = starved_ || store_.fullness().ratio() >= options_.full_ratio;
   const std::lock_guard lock(house_mutex_);
   house_rounds_++;
   spare_made_.notify_all();

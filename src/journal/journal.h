@@ -177,6 +177,7 @@ class Journal {
   std::atomic<Microseconds> write_started_us_{0};  // 0: none under way.
   std::atomic<bool> failing_{false};
   std::atomic<bool> full_{false};
+  std::atomic<bool> starved_{false};  // There was no segment to go on in.
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> commits_failed_{0};
   std::atomic<std::uint64_t> records_{0};

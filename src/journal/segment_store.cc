@@ -319,13 +319,15 @@ void SegmentStore::measure(std::uint64_t next_sequence, std::uint64_t current_of
       undelivered += options_.segment_bytes;
     }
   }
-  const std::uint64_t files_bytes =
-      (segments_.size() + free_.size() + spares_.size()) * options_.segment_bytes;
-  std::uint64_t capacity = options_.bytes_max;
+  // Whole files only: a rest of space too small for a segment holds nothing.
+  std::uint64_t files_possible = options_.bytes_max / options_.segment_bytes;
   if (space) {
     const std::uint64_t usable = space->free_bytes - std::min(space->free_bytes, headroom(*space));
-    capacity = std::min(capacity, files_bytes + usable);
+    files_possible =
+        std::min<std::uint64_t>(files_possible, segments_.size() + free_.size() + spares_.size() +
+                                                    usable / options_.segment_bytes);
   }
+  const std::uint64_t capacity = files_possible * options_.segment_bytes;
   fullness_.undelivered_bytes = undelivered;
   fullness_.capacity_bytes = capacity;
   fullness_.delivered_sequence = delivered;

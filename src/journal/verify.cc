@@ -14,6 +14,17 @@ bool all_zero(Bytes bytes) {
   return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
+// The rest of the header block is zeros.
+Status check_header_block(File& file, const CatalogEntry& entry, VerifyReport& report) {
+  Scanner scanner(file, entry.header.salt, entry.header.number, limits::block_bytes);
+  const auto block = scanner.bytes_at(0, limits::block_bytes);
+  if (!block) return fail(block);
+  if (block->size() < limits::block_bytes || !all_zero(block->subspan(segment_header_bytes))) {
+    report.findings.push_back(entry.path + ": there are bytes where zeros should stand in block 0");
+  }
+  return {};
+}
+
 // Walks one segment up to `end_offset` and to the record before `end_sequence`.
 class SegmentCheck {
  public:
@@ -143,6 +154,8 @@ Result<VerifyReport> verify(FileSystem& files, const std::string& directory) {
     if (!file) return fail(file);
     const auto bytes = (*file)->size();
     if (!bytes) return fail(bytes);
+    const Status header_checked = check_header_block(**file, entry, report);
+    if (!header_checked) return fail(header_checked);
     if (entry.header_damaged) report.findings.push_back(entry.path + ": the header is damaged");
     const bool current = entry.header.number == mark->segment;
     const std::uint64_t end_sequence =

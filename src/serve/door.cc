@@ -40,8 +40,15 @@ journal::Metadata Door::metadata() const {
 
 MutableBytes Door::body_space(std::size_t bytes_needed, std::size_t bytes_so_far) {
   const journal::Metadata metadata = this->metadata();
-  journal::Buffer buffer =
-      context_.pool.acquire(journal::RecordBuffer::bytes_for(metadata, bytes_needed));
+  const auto acquire = [&](std::size_t bytes) {
+    return context_.pool.acquire(journal::RecordBuffer::bytes_for(metadata, bytes),
+                                 MemoryUse::body);
+  };
+  journal::Buffer buffer;
+  const std::uint64_t claimed = connection_.head().content_length.value_or(0);
+  // Believing the claimed length saves moving the body as it grows.
+  if (claimed > bytes_needed && context_.pool.plentiful()) buffer = acquire(claimed);
+  if (!buffer) buffer = acquire(bytes_needed);
   if (!buffer) return {};
   if (record_) {
     record_.grow(std::move(buffer), bytes_so_far);

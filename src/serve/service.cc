@@ -4,6 +4,7 @@ namespace inlet::serve {
 namespace {
 
 constexpr Microseconds drain_poll_us = 5'000;
+constexpr std::size_t kept_from_bodies_share = 8;  // One part in this many.
 
 std::size_t client_memory(std::size_t memory_bytes) {
   CHECK(memory_bytes > memory_bytes_overhead);
@@ -15,7 +16,8 @@ std::size_t client_memory(std::size_t memory_bytes) {
 Service::Service(Clock& clock, ServiceOptions options)
     : clock_(clock),
       options_(std::move(options)),
-      memory_(client_memory(options_.memory_bytes)),
+      memory_(client_memory(options_.memory_bytes),
+              client_memory(options_.memory_bytes) / kept_from_bodies_share),
       pool_(memory_),
       figures_(options_.http.loops),
       context_{.clock = clock_, .pool = pool_, .rules = options_.rules, .figures = figures_},
