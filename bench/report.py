@@ -1,5 +1,8 @@
 """Turns the figures of bench.py into docs/PERFORMANCE.md and the chart for the README."""
 
+import pathlib
+
+NOTES = pathlib.Path(__file__).resolve().parent / "notes.md"  # What the figures do not say.
 NAMES = {"floor": "bare epoll (the floor)", "inlet": "Inlet", "node": "Node.js"}
 FLUENT_BIT_RATE = 28_000  # Requests a second of its http input, which does not flush.
 SIZE_NAMES = {256: "256 B", 1024: "1 KiB", 16384: "16 KiB", 262144: "256 KiB"}
@@ -117,7 +120,7 @@ def markdown(results):
              "", "![CPU per durable request and requests per second](performance.svg)", "",
              "## Against the targets", ""]
     lines += table(["figure", "target", "measured", ""], targets(f))
-    lines += ["Kafka delivery and the image are measured where they are built.", ""]
+    lines += [NOTES.read_text(encoding="utf-8")]
     if results.get("matrix"):
         lines += ["## CPU per durable request, µs", ""]
         lines += table(["connections", "body", *heads], matrix_rows(f, servers, "cpu_us", 1))
