@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "base/counter.h"
 #include "base/memory.h"
 #include "base/time.h"
 #include "http/handler.h"
@@ -56,19 +57,6 @@ struct Counters {
   std::uint64_t bytes_in = 0;
   std::uint64_t framing_errors = 0;   // Requests malformed, too large or too slow.
   std::uint64_t memory_refusals = 0;  // 503 because no memory came free in time.
-};
-
-// A counter that one thread writes and any may read.
-class Counter {
- public:
-  void add(std::uint64_t count = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  }
-  void subtract(std::uint64_t count) { add(std::uint64_t{0} - count); }
-  [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
 };
 
 struct LoopCounters {
