@@ -92,6 +92,7 @@ Status Journal::recover() {
   if (catalog->segments.empty()) {
     store_.adopt(*catalog, 0);
     next_sequence_ = known_end;
+    publish_mark();  // Of no segment: shippers learn that there is nothing yet.
   } else {
     store_.adopt(*catalog, catalog->segments.back().header.number);
     const Status continued = continue_last(catalog->segments.back(), mark, known_end);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -19,7 +20,9 @@ Result<Backlog> read_backlog(FileSystem& files, const std::string& journal,
   std::array<std::byte, journal::commit_mark_bytes> bytes{};
   const auto got = (*file)->read_at(bytes, 0);
   if (!got) return fail(got);
-  if (*got == 0) return Backlog{};  // Nothing was committed yet.
+  // A new journal's mark is blank: nothing was committed yet.
+  const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
+  if (std::ranges::all_of(bytes, is_zero)) return Backlog{};
   const auto mark = journal::decode_commit_mark(bytes);
   if (!mark) return fail(ErrorKind::corrupt, path + " is damaged");
 

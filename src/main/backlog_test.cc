@@ -54,6 +54,8 @@ TEST_F(BacklogTest, is_empty_before_anything_was_committed) {
   EXPECT_EQ(backlog()->records(), 0U);
   write_mark("");
   EXPECT_EQ(backlog()->records(), 0U);
+  write_mark(std::string(journal::commit_mark_bytes, '\0'));
+  EXPECT_EQ(backlog()->records(), 0U);
 }
 
 TEST_F(BacklogTest, counts_from_the_cursor_to_the_commit_mark) {
