@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +25,7 @@ using sim::SimClock;
 using sim::SimDisk;
 
 constexpr std::uint64_t seeds_default = 1000;
+constexpr std::size_t seeds_that_tell = 30;
 const std::string directory = "j";
 const std::string sink = "archive";
 const std::string path = "j/cursors/archive.cursor";
@@ -143,7 +143,8 @@ TEST(CursorModel, goes_back_at_most_but_never_forward_when_damaged) {
     for (std::uint64_t n = 1; n <= saves; n++) ASSERT_TRUE((*cursor)->save(state_number(n)));
   }
   std::uint64_t went_back = 0;
-  for (const std::uint64_t seed : sim::seeds_to_run("cursor_damage", seeds_default)) {
+  const auto seeds = sim::seeds_to_run("cursor_damage", seeds_default);
+  for (const std::uint64_t seed : seeds) {
     SCOPED_TRACE(sim::replay_command(seed));
     const auto disk = whole.copy(clock, seed);
     Random random(seed);
@@ -161,8 +162,10 @@ TEST(CursorModel, goes_back_at_most_but_never_forward_when_damaged) {
     ASSERT_TRUE((*cursor)->save(state_number(saves + 1)));
     EXPECT_EQ((*cursor)->state(), state_number(saves + 1));
   }
-  const bool replay = std::getenv("INLET_SIM_SEED") != nullptr;
-  EXPECT_GT(went_back, replay ? 0U : seeds_default / 10);
+  // A few seeds prove nothing about how often damage matters.
+  if (seeds.size() >= seeds_that_tell) {
+    EXPECT_GT(went_back, seeds.size() / 10);
+  }
 }
 
 }  // namespace
