@@ -110,7 +110,7 @@ def blackbox():
     report.unlink(missing_ok=True)
     if not list((ROOT / "tests").glob("**/test_*.py")):
         return Counts()
-    env = dict(os.environ, BUILD_DIR=str(ROOT / "build/release"))
+    env = dict(os.environ, BUILD_DIR=str(ROOT / "build/release"), INLET_ALL_KILL_POINTS="1")
     run([sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
          f"--junitxml={report}", "tests"], env=env)
     return count_junit(report) if report.exists() else Counts(failed=1)
