@@ -1,5 +1,6 @@
 #include "base/names.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace inlet {
@@ -31,6 +32,41 @@ bool is_name(std::string_view text) {
     if (!is_letter_or_digit(c) && c != '_' && c != '.' && c != '-') return false;
   }
   return true;
+}
+
+bool is_name_pattern(std::string_view text) {
+  if (text.empty() || text.size() > name_chars_max) return false;
+  return std::ranges::all_of(text, [](char c) {
+    return is_letter_or_digit(c) || c == '_' || c == '.' || c == '-' || c == '*';
+  });
+}
+
+bool matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0;
+  std::size_t n = 0;
+  std::size_t star = std::string_view::npos;  // The last one met; what it stands for may grow.
+  std::size_t star_n = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_n = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      p++;
+      n++;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++star_n;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') p++;
+  return p == pattern.size();
+}
+
+bool matches_any(std::span<const std::string> patterns, std::string_view name) {
+  return std::ranges::any_of(patterns,
+                             [&](const std::string& pattern) { return matches(pattern, name); });
 }
 
 std::string record_id(std::uint64_t journal_id, std::uint64_t sequence) {

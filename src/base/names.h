@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,12 @@ namespace inlet {
 
 // [a-z0-9][a-z0-9_.-]{0,63}: streams, tenants, sinks, nodes.
 [[nodiscard]] bool is_name(std::string_view text);
+
+// A name in which '*' stands for any characters, also none: "web.*", "*".
+[[nodiscard]] bool is_name_pattern(std::string_view text);
+// Linear in the name for one star, never worse than its length times the pattern's.
+[[nodiscard]] bool matches(std::string_view pattern, std::string_view name);
+[[nodiscard]] bool matches_any(std::span<const std::string> patterns, std::string_view name);
 
 // A record id as clients see it: "<journal, 12 hex digits>-<sequence, 12 hex digits>". Unique over
 // nodes (the journal part is random per journal directory) and never used again.

@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <string>
+#include <vector>
+
 namespace inlet {
 namespace {
 
@@ -34,6 +38,42 @@ TEST(RecordIds, survive_the_round_trip) {
                           "3f9a2c1d55ag-00000000002a", "3f9a2c1d55aa-0000000000-1"}) {
     EXPECT_FALSE(parse_record_id(bad)) << bad;
   }
+}
+
+TEST(NamePattern, has_stars_for_any_characters) {
+  for (const auto* pattern : {"*", "web.*", "*.eu", "a*b*c", "web", "**"}) {
+    EXPECT_TRUE(is_name_pattern(pattern)) << pattern;
+  }
+  for (const auto* pattern : {"", "Web", "a/b", "a b", "web.?"}) {
+    EXPECT_FALSE(is_name_pattern(pattern)) << pattern;
+  }
+}
+
+TEST(NamePattern, matches_as_a_naive_recursion_does_over_all_short_texts) {
+  const std::function<bool(std::string_view, std::string_view)> naive =
+      [&](std::string_view pattern, std::string_view name) -> bool {
+    if (pattern.empty()) return name.empty();
+    if (pattern[0] == '*') {
+      return naive(pattern.substr(1), name) || (!name.empty() && naive(pattern, name.substr(1)));
+    }
+    return !name.empty() && name[0] == pattern[0] && naive(pattern.substr(1), name.substr(1));
+  };
+  std::vector<std::string> texts = {""};
+  for (std::size_t i = 0; i < texts.size(); i++) {
+    if (texts[i].size() == 5) continue;
+    for (const char c : {'a', 'b', '*'}) texts.push_back(texts[i] + c);
+  }
+  int matched = 0;
+  for (const std::string& pattern : texts) {
+    for (const std::string& name : texts) {
+      if (name.find('*') != std::string::npos) continue;
+      ASSERT_EQ(matches(pattern, name), naive(pattern, name)) << pattern << " " << name;
+      matched += matches(pattern, name) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(matched, 1000);
+  EXPECT_TRUE(matches_any(std::vector<std::string>{"x", "web.*"}, "web.clicks"));
+  EXPECT_FALSE(matches_any(std::vector<std::string>{"x", "web.*"}, "app"));
 }
 
 }  // namespace
