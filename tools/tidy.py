@@ -19,14 +19,14 @@ NO_ROOMS = {"sim", "bench", "fuzz", "tests"}  # Folders that no program may incl
 # Which rooms may include a library, by how its headers begin. Tests may include any.
 VENDORS = {
     "boost/": {"http", "serve", "main"},
-    "openssl/": {"http", "serve", "sinks"},
-    "simdjson": {"codec", "serve", "sinks", "load"},
+    "openssl/": {"http", "serve", "aws"},
+    "simdjson": {"codec", "serve", "aws", "sinks", "load"},
     "zstd": {"codec", "serve", "sinks", "load"},
     "zlib": {"codec", "serve", "sinks", "load"},
     "toml++/": {"main"},
     "CLI/": {"main"},
     "spdlog/": {"base/log.cc"},
-    "curl/": {"sinks"},
+    "curl/": {"fetch"},
     "librdkafka/": {"sinks"},
 }
 
