@@ -95,9 +95,10 @@ class Delivery {
   Delivery(JournalWorld& world, sinks::Compression compression)
       : world_(world),
         source_(world.disk(), JournalWorld::directory),
-        sink_(world.disk(), {.path = archive, .compression = compression}),
+        sink_(world.disk(), {.path = archive, .archive = {.compression = compression}}),
         dead_letters_(world.disk(), dead, JournalWorld::sink),
-        damage_log_(world.disk(), JournalWorld::directory + "/cursors/archive.damage") {}
+        damage_log_(world.disk(), JournalWorld::directory + "/cursors/archive.damage"),
+        ledger_(world.disk(), JournalWorld::directory, JournalWorld::sink) {}
 
   // False if the cursor could not be opened.
   bool start() {
@@ -108,7 +109,8 @@ class Delivery {
     options.sink = JournalWorld::sink;
     options.node = "node-a";
     options.batch = {.batch_bytes = 60'000, .batch_records = 9};
-    shipper_.emplace(world_.clock(), source_, *cursor_, sink_, dead_letters_, damage_log_, options);
+    shipper_.emplace(world_.clock(), source_, *cursor_, sink_, dead_letters_, damage_log_, ledger_,
+                     options);
     return true;
   }
 
@@ -116,7 +118,7 @@ class Delivery {
   bool turn() {
     const ship::Step step = shipper_->run_once(ship::Pace::flush);
     const journal::CursorState& state = cursor_->state();
-    world_.passed(std::max(state.next.sequence, state.planned_end));
+    world_.passed(std::max(state.next.sequence, state.planned_end()));
     world_.clock().advance(step.wait_us);
     return step.caught_up;
   }
@@ -134,6 +136,7 @@ class Delivery {
   sinks::FileSink sink_;
   ship::DeadLetters dead_letters_;
   ship::DamageLog damage_log_;
+  journal::Ledger ledger_;
   std::unique_ptr<journal::Cursor> cursor_;
   std::optional<ship::Shipper> shipper_;
 };

@@ -34,7 +34,7 @@ const std::string path = "j/cursors/archive.cursor";
 CursorState state_number(std::uint64_t n) {
   return {.journal_id = 7,
           .next = {.segment = 1 + n / 100, .offset = 4096 * n, .sequence = 1 + 3 * n},
-          .planned_end = 0,
+          .planned_ends = {},
           .records_delivered = 3 * n,
           .bytes_delivered = 1000 * n,
           .records_rejected = n / 7,

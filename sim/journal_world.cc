@@ -330,10 +330,10 @@ void JournalWorld::ship(std::uint64_t records_max, Sink sink_state) {
   for (std::uint64_t count = 0; count < records_max && next_record(reader, record); count++) {
     saw(*record, found);
   }
-  state.planned_end = reader.position().sequence;
+  state.planned_ends[0] = reader.position().sequence;
   if (!(*cursor)->save(state) || sink_state == Sink::down) return show(found);
   deliver(found);
-  state.planned_end = 0;
+  state.planned_ends = {};
   state.next = reader.position();
   tell(fmt::format("ship up to sequence {}", state.next.sequence));
   state.journal_id = reader.journal_id();

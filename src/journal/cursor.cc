@@ -17,7 +17,7 @@ constexpr std::uint64_t cursor_magic = 0x5255'4354'454C'4E49;  // "INLETCUR"
 constexpr std::uint32_t cursor_version = 1;
 constexpr std::size_t slot_bytes = limits::block_bytes;
 constexpr std::size_t slot_count = 2;
-constexpr std::size_t slot_used_bytes = 128;
+constexpr std::size_t slot_used_bytes = 192;
 constexpr std::size_t file_bytes = slot_bytes * slot_count;
 
 struct Slot {
@@ -60,12 +60,14 @@ void encode_slot(const CursorState& state, std::uint64_t generation, MutableByte
   store(at + 32, state.next.segment);
   store(at + 40, state.next.offset);
   store(at + 48, state.next.sequence);
-  store(at + 56, state.planned_end);
+  store(at + 56, state.records_skipped);
   store(at + 64, state.records_delivered);
   store(at + 72, state.bytes_delivered);
   store(at + 80, state.records_rejected);
   store(at + 88, state.records_lost);
   store(at + 96, state.saved_us);
+  for (std::size_t i = 0; i < planned_batches_max; i++)
+    store(at + 104 + 8 * i, state.planned_ends[i]);
   store(at + 12, slot_crc(at));
 }
 
@@ -97,7 +99,7 @@ void decode_slot(Bytes in, std::size_t index, Slots& out) {
               .next = {.segment = load<std::uint64_t>(at + 32),
                        .offset = load<std::uint64_t>(at + 40),
                        .sequence = load<std::uint64_t>(at + 48)},
-              .planned_end = load<std::uint64_t>(at + 56),
+              .records_skipped = load<std::uint64_t>(at + 56),
               .records_delivered = load<std::uint64_t>(at + 64),
               .bytes_delivered = load<std::uint64_t>(at + 72),
               .records_rejected = load<std::uint64_t>(at + 80),
@@ -106,6 +108,9 @@ void decode_slot(Bytes in, std::size_t index, Slots& out) {
           },
       .generation = generation,
   };
+  for (std::size_t i = 0; i < planned_batches_max; i++) {
+    out.slots[index].state.planned_ends[i] = load<std::uint64_t>(at + 104 + 8 * i);
+  }
 }
 
 // Bytes beyond the end of a short file count as zeros: the file was being made.

@@ -8,23 +8,27 @@
 //     overwritten after the other was flushed, so the smaller one is on stable storage for certain.
 //     serve recycles by it.
 //
-// A batch is planned (planned_end set) and saved before its first byte is sent, and the plan is
-// cleared by the save that advances `next`. After a crash the shipper therefore repeats exactly the
-// same batch, and a sink that names what it writes after the batch overwrites its own work.
+// A batch is planned (its end is in planned_ends) and saved before its first byte is sent, and its
+// plan is dropped by the save that advances `next` past it. After a crash the shipper therefore
+// repeats exactly the same batches, and a sink that names what it writes after the batch overwrites
+// its own work.
 //
 // Slot (little-endian, zeros to the end of the block):
 //
-//    0  u64 magic "INLETCUR"        8  u32 version            12  u32 crc of bytes 0..11, 16..127
+//    0  u64 magic "INLETCUR"        8  u32 version            12  u32 crc of bytes 0..11, 16..191
 //   16  u64 generation             24  u64 journal id
 //   32  u64 next segment           40  u64 next offset        48  u64 next sequence
-//   56  u64 planned end sequence (0: none)
+//   56  u64 records not for this sink
 //   64  u64 records delivered      72  u64 bytes delivered    80  u64 records rejected
-//   88  u64 records lost to damage 96  i64 time of the save, us            104  zeros
+//   88  u64 records lost to damage 96  i64 time of the save, us
+//  104  u64 planned end sequence, eight times (0: none)                    168  zeros
 //
 // One process writes a cursor; any may read it. One thread.
 
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,15 +40,23 @@
 
 namespace inlet::journal {
 
+inline constexpr std::size_t planned_batches_max = 8;
+
 struct CursorState {
   std::uint64_t journal_id = 0;
-  Position next;                  // Of the first record not yet delivered.
-  std::uint64_t planned_end = 0;  // The batch in hand is [next.sequence, planned_end); 0: none.
+  Position next;  // Of the first record not yet delivered.
+  // Where the batches in hand end, in order, then zeros: the first is [next.sequence, its end),
+  // each of the others begins where the one before ends.
+  std::array<std::uint64_t, planned_batches_max> planned_ends{};
+  std::uint64_t records_skipped = 0;  // Not for this sink, or gone before it was configured.
   std::uint64_t records_delivered = 0;
   std::uint64_t bytes_delivered = 0;   // Of bodies.
   std::uint64_t records_rejected = 0;  // Set aside as dead letters.
   std::uint64_t records_lost = 0;      // Skipped because the journal was damaged.
   Microseconds saved_us = 0;
+
+  // Where everything sent so far ends, at least.
+  [[nodiscard]] std::uint64_t planned_end() const { return std::ranges::max(planned_ends); }
 
   bool operator==(const CursorState&) const = default;
 };

@@ -88,7 +88,8 @@ const std::string path = "j/cursors/archive.cursor";
 CursorState state_at(std::uint64_t sequence) {
   return {.journal_id = 0xABCDEF,
           .next = {.segment = 3, .offset = 4096 * sequence, .sequence = sequence},
-          .planned_end = sequence + 10,
+          .planned_ends = {sequence + 10, sequence + 20},
+          .records_skipped = 3 * sequence,
           .records_delivered = sequence - 1,
           .bytes_delivered = 1000 * sequence,
           .records_rejected = 4,

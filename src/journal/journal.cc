@@ -74,6 +74,7 @@ Status Journal::recover() {
   journal_id_ = catalog->journal_id;
   if (journal_id_ == 0 && mark) journal_id_ = mark->journal_id;
   while (journal_id_ == 0) journal_id_ = random_u64() & journal_id_mask;
+  store_.set_journal_id(journal_id_);
   if (mark) number_next_ = mark->segment + 1;
 
   auto mark_file =

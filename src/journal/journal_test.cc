@@ -85,11 +85,13 @@ class JournalTest : public testing::Test {
     return bodies;
   }
 
-  void advance_cursor(std::uint64_t sequence) {
+  void advance_cursor(std::uint64_t sequence) { advance_cursor(sequence, journal->journal_id()); }
+  void advance_cursor(std::uint64_t sequence, std::uint64_t journal_id) {
     auto cursor = Cursor::open(files, options.store.directory, "archive");
     ASSERT_TRUE(cursor);
     CursorState state = (*cursor)->state();
     state.next.sequence = sequence;
+    state.journal_id = journal_id;
     ASSERT_TRUE((*cursor)->save(state));
     ASSERT_TRUE((*cursor)->save(state));  // Both slots: durable for certain.
   }
@@ -175,6 +177,25 @@ TEST_F(JournalTest, refuses_when_full_and_goes_on_when_the_cursor_has_moved) {
   commit("again");
   EXPECT_EQ(collector.failed, 0);
   EXPECT_EQ(read(last_position), std::vector<std::string>{"again"});
+}
+
+TEST_F(JournalTest, a_cursor_of_another_journal_frees_no_segment_and_moves_no_sequence) {
+  options.store.sinks = {"archive"};
+  options.store.bytes_max = 4 * limits::segment_bytes_min;
+  open();
+  commit("first");
+  advance_cursor(1'000'000, journal->journal_id() + 1);
+  for (int i = 0; i < 100; i++) {
+    commit(std::string(100'000, 'x'));
+    journal->keep_house();
+  }
+  EXPECT_GT(collector.failed, 0);
+  EXPECT_EQ(journal->status().fullness.delivered_sequence, 1U);
+  const std::uint64_t next = journal->status().next_sequence;
+  open();
+  EXPECT_EQ(journal->status().next_sequence, next);
+  EXPECT_EQ(read().front(), "first");
+  EXPECT_EQ(lost, 0U);
 }
 
 TEST_F(JournalTest, never_takes_a_recycled_segments_old_frames_for_new_ones) {

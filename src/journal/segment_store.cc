@@ -89,15 +89,22 @@ void SegmentStore::turn(std::uint64_t next_sequence, std::uint64_t current_offse
   measure(next_sequence, current_offset, delivered);
 }
 
+// Empty if there is none that can be read and is of this journal.
+std::optional<CursorView> SegmentStore::cursor_of(const std::string& sink) const {
+  auto cursor = read_cursor(files_, options_.directory, sink);
+  if (!cursor || !*cursor || (*cursor)->latest.journal_id != journal_id_) return std::nullopt;
+  return std::move(*cursor);
+}
+
 std::uint64_t SegmentStore::delivered_sequence() const {
   std::uint64_t delivered = options_.sinks.empty() ? 1 : UINT64_MAX;
   for (const std::string& sink : options_.sinks) {
-    const auto cursor = read_cursor(files_, options_.directory, sink);
+    const auto cursor = cursor_of(sink);
     std::uint64_t passed = 1;
 #if INLET_MUTANT_recycle_before_durable
-    if (cursor && *cursor) passed = (*cursor)->latest.planned_end;
+    if (cursor) passed = cursor->latest.planned_end();
 #else
-    if (cursor && *cursor) passed = (*cursor)->durable_sequence;
+    if (cursor) passed = cursor->durable_sequence;
 #endif
     delivered = std::min(delivered, passed);
   }
@@ -107,10 +114,10 @@ std::uint64_t SegmentStore::delivered_sequence() const {
 Position SegmentStore::cursors_end() const {
   Position end;
   for (const std::string& sink : options_.sinks) {
-    const auto cursor = read_cursor(files_, options_.directory, sink);
-    if (!cursor || !*cursor) continue;
-    const CursorState& state = (*cursor)->latest;
-    end.sequence = std::max({end.sequence, state.next.sequence, state.planned_end});
+    const auto cursor = cursor_of(sink);
+    if (!cursor) continue;
+    const CursorState& state = cursor->latest;
+    end.sequence = std::max({end.sequence, state.next.sequence, state.planned_end()});
     end.segment = std::max(end.segment, state.next.segment);
   }
   return end;

@@ -26,12 +26,14 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/time.h"
 #include "journal/catalog.h"
+#include "journal/cursor.h"
 
 namespace inlet::journal {
 
@@ -68,6 +70,8 @@ class SegmentStore {
  public:
   SegmentStore(FileSystem& files, Clock& clock, StoreOptions options);
 
+  // Before everything else: cursors of another journal count as not there.
+  void set_journal_id(std::uint64_t journal_id) { journal_id_ = journal_id; }
   // Takes over what is on disk: catalogued segments are sealed, blank files become spares.
   void adopt(const Catalog& catalog, std::uint64_t current_number);
 
@@ -92,6 +96,8 @@ class SegmentStore {
   [[nodiscard]] std::uint64_t segments_quarantined() const { return quarantined_; }
 
  private:
+  [[nodiscard]] std::optional<CursorView> cursor_of(const std::string& sink) const;
+
   struct Segment {
     std::uint64_t slot = 0;
     std::string path;
@@ -118,6 +124,7 @@ class SegmentStore {
   void trim_free_files();
   void measure(std::uint64_t next_sequence, std::uint64_t current_offset, std::uint64_t delivered);
 
+  std::uint64_t journal_id_ = 0;
   FileSystem& files_;
   Clock& clock_;
   const StoreOptions options_;

@@ -44,6 +44,17 @@ std::string command_name(const CLI::App& app) {
   return out;
 }
 
+// "dead: say ls, cat or redrive".
+std::string which_sentence(const CLI::App& app) {
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  std::string list;
+  for (const CLI::App* command : commands) {
+    if (!list.empty()) list += command == commands.back() ? " or " : ", ";
+    list += command->get_name();
+  }
+  return fmt::format("{}: say {}", command_name(app), list);
+}
+
 // Of the first argument that nothing takes.
 std::string extra_sentence(const CLI::App& app) {
   const std::vector<std::string> rest = app.remaining(true);
@@ -114,6 +125,9 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     return exit_fine;
   } catch (const CLI::ParseError& error) {
     if (!app.remaining(true).empty()) return report_mistake(extra_sentence(app));
+    if (app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
+      return report_mistake(which_sentence(app));
+    }
     const std::string what = error.what();
     return report_mistake(
         fmt::format("{}: {}", command_name(app), what.substr(0, what.find('\n'))));

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <tuple>
 
@@ -11,6 +10,7 @@
 #include "base/limits.h"
 #include "base/names.h"
 #include "main/config_schema.h"
+#include "main/config_sinks.h"
 #include "main/config_sources.h"
 #include "main/values.h"
 
@@ -23,7 +23,6 @@ constexpr std::uint64_t memory_bytes_min = 48U << 20;
 constexpr std::uint64_t descriptors_reserved = 64;  // For the journal, logs and the like.
 constexpr std::uint64_t connections_default_max = 1U << 20;
 constexpr std::uint64_t segments_min = 4;
-constexpr std::uint32_t gzip_level_max = 9;
 
 std::string section_path(const Given& given) {
   return given.name.empty() ? given.section : given.section + "." + given.name;
@@ -137,29 +136,54 @@ class Loader {
       return;
     }
     CHECK(section.name == "sinks");
-    for (SinkConfig& sink : config.sinks) apply(section, sink.name, &sink);
+    for (SinkConfig& sink : config.sinks) {
+      apply_key(section, find_key(section, "type"), sink.name, &sink);
+      apply(section, sink.name, &sink, only(sink.type));
+      refuse_foreign_keys(section, sink);
+    }
   }
 
-  // Defaults first, then every source in the order of its weight; each wrong value is a mistake,
+  // Keys that other types of sink have.
+  void refuse_foreign_keys(const Section& section, const SinkConfig& sink) {
+    for (const Given& given : written_.given) {
+      if (given.section != section.name || given.name != sink.name || given.key.empty()) continue;
+      const bool known = std::ranges::any_of(section.keys, [&](const Key& key) {
+        return key.name == given.key && (key.sinks & only(sink.type)) != 0;
+      });
+      if (known) continue;
+      mistake(given.place,
+              fmt::format("sinks.{}.{} is not a key of type {}, but of {}", sink.name, given.key,
+                          value_of("sinks." + sink.name + ".type"), types_with(given.key)));
+    }
+  }
+
+  void apply(const Section& section, const std::string& name, void* target,
+             SinkTypes types = every_sink) {
+    for (const Key& key : section.keys) {
+      const bool is_first = types != every_sink && key.name == "type";  // Applied before the rest.
+      if ((key.sinks & types) != 0 && !is_first) apply_key(section, &key, name, target);
+    }
+  }
+
+  // Default first, then every source in the order of its weight; each wrong value is a mistake,
   // even one that a later source overrides.
-  void apply(const Section& section, const std::string& name, void* target) {
+  void apply_key(const Section& section, const Key* key, const std::string& name, void* target) {
     const std::string path =
         name.empty() ? std::string(section.name) : fmt::format("{}.{}", section.name, name);
-    for (const Key& key : section.keys) {
-      Setting setting{fmt::format("{}.{}", path, key.name), std::string(key.fallback), "default"};
-      if (!key.fallback.empty()) CHECK(!key.read(target, key.fallback, key.range));
-      for (const Given& given : written_.given) {
-        if (given.key != key.name || section_path(given) != path) continue;
-        if (const Problem problem = key.read(target, given.value, key.range)) {
-          mistake(given.place, fmt::format("{}: \"{}\" {}", setting.key, given.value, *problem));
-          continue;
-        }
-        setting.value = given.value;
-        setting.origin = given.place.text;
-        places_[setting.key] = given.place;
+    Setting setting{fmt::format("{}.{}", path, key->name), std::string(key->fallback), "default"};
+    if (!key->fallback.empty()) CHECK(!key->read(target, key->fallback, key->range));
+    for (const Given& given : written_.given) {
+      if (given.key != key->name || section_path(given) != path) continue;
+      const std::string shown = key->secret ? "(secret)" : given.value;
+      if (const Problem problem = key->read(target, given.value, key->range)) {
+        mistake(given.place, fmt::format("{}: \"{}\" {}", setting.key, shown, *problem));
+        continue;
       }
-      loaded_.settings.push_back(std::move(setting));
+      setting.value = shown;
+      setting.origin = given.place.text;
+      places_[setting.key] = given.place;
     }
+    loaded_.settings.push_back(std::move(setting));
   }
 
   // Defaults that depend on the machine or on other keys.
@@ -194,7 +218,13 @@ class Loader {
       show("streams." + stream.name + ".max_body", format_size(stream.max_body_bytes));
     }
     for (SinkConfig& sink : config.sinks) {
-      if (sink.path.empty()) {
+      // Clients wait for a replica: what is there goes out at once, the rest gathers meanwhile.
+      const bool quick = sink.type == SinkType::kafka || sink.type == SinkType::kinesis;
+      if (sink.replica && quick && !places_.contains("sinks." + sink.name + ".batch_age")) {
+        sink.batch_age_us = 0;
+        show("sinks." + sink.name + ".batch_age", format_duration(0));
+      }
+      if (sink.type == SinkType::file && sink.path.empty()) {
         set(sink.path, "sinks." + sink.name + ".path", config.data + "/archive");
       }
     }
@@ -203,6 +233,11 @@ class Loader {
   void set(std::string& value, const std::string& key, std::string text) {
     value = std::move(text);
     show(key, value);
+  }
+
+  [[nodiscard]] std::string value_of(std::string_view key) const {
+    const auto found = std::ranges::find(loaded_.settings, key, &Setting::key);
+    return found == loaded_.settings.end() ? std::string() : found->value;
   }
 
   void show(std::string_view key, const std::string& value) {
@@ -266,10 +301,7 @@ class Loader {
 
   void check_stream(const StreamConfig& stream) {
     const std::string path = "streams." + stream.name;
-    if (stream.ack == Ack::replicated) {
-      wrong(path + ".ack",
-            "\"replicated\" needs a sink with replica = true, and none is configured");
-    }
+    if (stream.ack == Ack::replicated) check_replicated(path + ".ack", stream.name);
     if (stream.max_body_bytes > loaded_.config.server.max_body_bytes) {
       wrong(path + ".max_body",
             fmt::format("{} is above server.max_body, {}", format_size(stream.max_body_bytes),
@@ -277,33 +309,20 @@ class Loader {
     }
   }
 
-  void check_sink(const SinkConfig& sink) {
-    const std::string path = "sinks." + sink.name;
-    if (sink.compression == Compression::gzip && sink.level > gzip_level_max) {
-      wrong(path + ".level",
-            fmt::format("{} is above {}, the most gzip has", sink.level, gzip_level_max));
-    }
-    if (overlap(sink.path, loaded_.config.journal.path)) {
-      wrong(path + ".path", fmt::format("{} and journal.path, {}, must not be in one another",
-                                        sink.path, loaded_.config.journal.path));
-    }
-    for (const SinkConfig& other : loaded_.config.sinks) {
-      if (other.name >= sink.name || !overlap(other.path, sink.path)) continue;
-      wrong(path + ".path", fmt::format("{} and sinks.{}.path, {}, must not be in one another",
-                                        sink.path, other.name, other.path));
+  void check_replicated(const std::string& key, const std::string& stream) {
+    const SinkConfig* const sink = replica_of(loaded_.config);
+    if (sink == nullptr) {
+      wrong(key, "\"replicated\" needs a sink with replica = true, and none is configured");
+    } else if (!matches_any(sink->streams, stream)) {
+      wrong(key, fmt::format("\"replicated\" needs sinks.{}, the replica, to take this stream",
+                             sink->name));
     }
   }
 
-  // Whether one directory is the other or inside it, as far as the names tell.
-  static bool overlap(const std::string& a, const std::string& b) {
-    const auto plain = [](const std::string& path) {
-      auto normal = std::filesystem::path(path).lexically_normal();
-      return normal.has_filename() ? normal : normal.parent_path();
-    };
-    const auto first = plain(a);
-    const auto second = plain(b);
-    const auto [x, y] = std::ranges::mismatch(first, second);
-    return x == first.end() || y == second.end();
+  void check_sink(const SinkConfig& sink) {
+    check_sink_values(sink, loaded_.config, [&](std::string_view key, const std::string& what) {
+      wrong(fmt::format("sinks.{}.{}", sink.name, key), what);
+    });
   }
 
   void mistake(Place place, std::string what) {

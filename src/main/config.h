@@ -43,8 +43,13 @@ enum class Auth : unsigned char { unset, none };
 enum class Direct : unsigned char { automatic, never };
 enum class Format : unsigned char { raw, json, ndjson };
 enum class Ack : unsigned char { disk, replicated };
-enum class SinkType : unsigned char { file };
-enum class Compression : unsigned char { none, gzip, zstd };
+enum class SinkType : unsigned char { file, s3, kafka, kinesis, firehose, http };
+enum class Compression : unsigned char { none, gzip, zstd, snappy, lz4 };
+enum class PathStyle : unsigned char { automatic, yes, no };  // BUCKET.HOST/KEY or HOST/BUCKET/KEY.
+enum class KafkaKey : unsigned char { stream, id, none };
+enum class KafkaEvents : unsigned char { record, event };
+enum class PartitionKey : unsigned char { stream, id };
+enum class HttpBody : unsigned char { ndjson, json };
 
 struct NodeConfig {
   std::string name;
@@ -68,6 +73,7 @@ struct ServerConfig {
   Microseconds drain_delay_us = 0;
   Microseconds flush_deadline_us = 0;
   Microseconds memory_wait_us = 0;
+  Microseconds ack_timeout_us = 0;  // How long an answer may wait to be `replicated`.
 
   bool operator==(const ServerConfig&) const = default;
 };
@@ -91,16 +97,65 @@ struct StreamConfig {
   bool operator==(const StreamConfig&) const = default;
 };
 
+// Which keys a type has, and their defaults, is in config_schema.cc; the others stay as they are.
 struct SinkConfig {
   std::string name;
   SinkType type = SinkType::file;
-  std::string path;
+  std::vector<std::string> streams;  // Patterns (base/names.h); a stream of none is not delivered.
+  bool replica = false;              // Inlet-Ack: replicated waits for this sink.
   std::uint64_t batch_bytes = 0;
   std::uint32_t batch_records = 0;
   Microseconds batch_age_us = 0;
-  Compression compression = Compression::zstd;
-  std::uint32_t level = 0;
+  std::uint64_t dead_bytes_max = 0;  // Of dead letters; then delivery waits.
+  std::uint32_t in_flight = 1;       // Requests under way at once.
+  Microseconds timeout_us = 0;       // Of one request.
+
   bool envelope = true;
+  Compression compression = Compression::none;
+  std::uint32_t level = 0;
+  std::string endpoint;  // Of an AWS service; "": the service's own.
+  std::string region;    // "": as AWS_REGION says.
+
+  std::string path;  // file
+
+  std::string bucket;  // s3
+  std::string prefix;
+  PathStyle path_style = PathStyle::automatic;
+  std::string storage_class;
+  std::string sse;
+  std::string kms_key;
+
+  std::string kinesis_stream;  // kinesis
+  PartitionKey partition_key = PartitionKey::stream;
+  std::uint64_t record_bytes_max = 0;
+
+  std::string delivery_stream;  // firehose
+
+  std::string brokers;  // kafka
+  std::string topic;
+  KafkaKey key = KafkaKey::stream;
+  KafkaEvents events = KafkaEvents::record;
+  Microseconds linger_us = 0;
+  std::uint64_t message_bytes_max = 0;
+  bool transactional = false;
+  std::string transactional_id;
+  std::string cursor_topic;
+  bool tls = false;
+  std::string sasl_mechanism;
+  std::vector<std::string> properties;  // NAME=VALUE
+
+  std::string url;  // http
+  std::string method;
+  HttpBody body = HttpBody::ndjson;
+  std::vector<std::string> headers;  // NAME: VALUE
+  std::string bearer;
+  std::uint64_t request_bytes_max = 0;
+
+  std::string user;  // kafka, http
+  std::string password;
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
 
   bool operator==(const SinkConfig&) const = default;
 };
@@ -122,6 +177,9 @@ struct Config {
 
   bool operator==(const Config&) const = default;
 };
+
+// The sink that Inlet-Ack: replicated waits for; null: there is none.
+[[nodiscard]] const SinkConfig* replica_of(const Config& config);
 
 struct Sources {
   std::string file;  // Path; "": none, or what INLET_CONFIG says.

@@ -17,6 +17,7 @@ constexpr std::uint64_t max_body_bytes_max = gib / 2;
 constexpr std::uint32_t loops_max = 1024;
 constexpr std::uint32_t connections_max = 1U << 20;
 constexpr std::uint32_t batch_records_max = 10'000'000;
+constexpr std::uint32_t in_flight_max = 64;
 constexpr std::uint32_t level_max = 19;  // zstd's; gzip's 9 is checked with the compression.
 
 template <typename S, typename T>
@@ -29,7 +30,8 @@ constexpr Shape shape_of() {
   if (std::is_same_v<T, std::uint64_t>) return Shape::size;
   if (std::is_same_v<T, Microseconds>) return Shape::duration;
   if (std::is_same_v<T, std::uint32_t>) return Shape::number;
-  if (std::is_same_v<T, bool>) return Shape::boolean;
+  if (std::is_same_v<T, bool> || std::is_same_v<T, PathStyle>) return Shape::boolean;
+  if (std::is_same_v<T, std::vector<std::string>>) return Shape::list;
   return Shape::text;
 }
 
@@ -40,8 +42,23 @@ Problem read_member(void* section, std::string_view text, Range range) {
 }
 
 template <auto member>
-constexpr Key key(std::string_view name, std::string_view fallback, Range range = {}) {
-  return {name, fallback, shape_of<decltype(value_type(member))>(), range, read_member<member>};
+constexpr Key key(std::string_view name, std::string_view fallback, Range range = {},
+                  SinkTypes sinks = every_sink) {
+  return {name, fallback, shape_of<decltype(value_type(member))>(), range, read_member<member>,
+          sinks};
+}
+
+template <auto member>
+constexpr Key key(SinkTypes sinks, std::string_view name, std::string_view fallback,
+                  Range range = {}) {
+  return key<member>(name, fallback, range, sinks);
+}
+
+template <auto member>
+constexpr Key secret_key(SinkTypes sinks, std::string_view name) {
+  Key made = key<member>(name, "", {}, sinks);
+  made.secret = true;
+  return made;
 }
 
 constexpr Key node_keys[] = {
@@ -65,6 +82,7 @@ constexpr Key server_keys[] = {
     key<&S::drain_delay_us>("drain_delay", "5s", {0, hour}),
     key<&S::flush_deadline_us>("flush_deadline", "30s", {0, day}),
     key<&S::memory_wait_us>("memory_wait", "5s", {0, hour}),
+    key<&S::ack_timeout_us>("ack_timeout", "5s", {ms, hour}),
 };
 
 constexpr Key journal_keys[] = {
@@ -82,15 +100,75 @@ constexpr Key stream_keys[] = {
     key<&StreamConfig::max_body_bytes>("max_body", "", {1, max_body_bytes_max}),
 };
 
+using K = SinkConfig;
+constexpr SinkTypes file = only(SinkType::file);
+constexpr SinkTypes s3 = only(SinkType::s3);
+constexpr SinkTypes kafka = only(SinkType::kafka);
+constexpr SinkTypes kinesis = only(SinkType::kinesis);
+constexpr SinkTypes firehose = only(SinkType::firehose);
+constexpr SinkTypes http = only(SinkType::http);
+
 constexpr Key sink_keys[] = {
-    key<&SinkConfig::type>("type", "file"),
-    key<&SinkConfig::path>("path", ""),
-    key<&SinkConfig::batch_bytes>("batch_bytes", "16MiB", {1, gib}),
-    key<&SinkConfig::batch_records>("batch_records", "100000", {1, batch_records_max}),
-    key<&SinkConfig::batch_age_us>("batch_age", "2s", {0, day}),
-    key<&SinkConfig::compression>("compression", "zstd"),
-    key<&SinkConfig::level>("level", "1", {1, level_max}),
-    key<&SinkConfig::envelope>("envelope", "true"),
+    key<&K::type>("type", "file"),
+    key<&K::streams>("streams", "*"),
+    key<&K::replica>("replica", "false"),
+    key<&K::batch_bytes>("batch_bytes", "16MiB", {1, gib}),
+    key<&K::batch_records>("batch_records", "100000", {1, batch_records_max}),
+    key<&K::batch_age_us>(file, "batch_age", "2s", {0, day}),
+    key<&K::batch_age_us>(s3, "batch_age", "30s", {0, day}),
+    key<&K::batch_age_us>(kafka, "batch_age", "20ms", {0, day}),
+    key<&K::batch_age_us>(kinesis | firehose | http, "batch_age", "1s", {0, day}),
+    key<&K::dead_bytes_max>("dead_bytes", "1GiB", {1}),
+    key<&K::timeout_us>(s3, "timeout", "60s", {10 * ms, hour}),
+    key<&K::timeout_us>(kafka | kinesis | firehose | http, "timeout", "30s", {10 * ms, hour}),
+    key<&K::in_flight>(s3 | kinesis | firehose | http, "in_flight", "4", {1, in_flight_max}),
+
+    key<&K::path>(file, "path", ""),
+    key<&K::url>(http, "url", ""),
+    key<&K::method>(http, "method", "POST"),
+    key<&K::body>(http, "body", "ndjson"),
+    secret_key<&K::headers>(http, "headers"),
+    secret_key<&K::bearer>(http, "bearer"),
+    key<&K::request_bytes_max>(http, "request_bytes", "1MiB", {kib, gib}),
+
+    key<&K::bucket>(s3, "bucket", ""),
+    key<&K::prefix>(s3, "prefix", ""),
+    key<&K::path_style>(s3, "path_style", "auto"),
+    key<&K::storage_class>(s3, "storage_class", ""),
+    key<&K::sse>(s3, "sse", ""),
+    key<&K::kms_key>(s3, "kms_key", ""),
+
+    key<&K::kinesis_stream>(kinesis, "kinesis_stream", ""),
+    key<&K::partition_key>(kinesis, "partition_key", "stream"),
+    key<&K::record_bytes_max>(kinesis, "record_bytes", "1MiB", {kib, 10 * mib}),
+    key<&K::delivery_stream>(firehose, "delivery_stream", ""),
+
+    key<&K::region>(s3 | kinesis | firehose, "region", ""),
+    key<&K::endpoint>(s3 | kinesis | firehose, "endpoint", ""),
+    key<&K::compression>(file | s3, "compression", "zstd"),
+    key<&K::compression>(http, "compression", "none"),
+    key<&K::compression>(kafka, "compression", "lz4"),
+    key<&K::level>(file | s3 | http, "level", "1", {1, level_max}),
+    key<&K::envelope>(file | s3 | kinesis | firehose | http, "envelope", "true"),
+
+    key<&K::brokers>(kafka, "brokers", ""),
+    key<&K::topic>(kafka, "topic", "ingest.{tenant}.{stream}"),
+    key<&K::key>(kafka, "key", "stream"),
+    key<&K::events>(kafka, "events", "record"),
+    key<&K::linger_us>(kafka, "linger", "5ms", {0, 900'000'000}),
+    key<&K::message_bytes_max>(kafka, "message_bytes", "1000000", {kib, gib}),
+    key<&K::transactional>(kafka, "transactional", "false"),
+    key<&K::transactional_id>(kafka, "transactional_id", ""),
+    key<&K::cursor_topic>(kafka, "cursor_topic", "inlet-cursors"),
+    key<&K::tls>(kafka, "tls", "false"),
+    key<&K::sasl_mechanism>(kafka, "sasl_mechanism", ""),
+    key<&K::properties>(kafka, "properties", ""),
+
+    key<&K::user>(kafka | http, "user", ""),
+    secret_key<&K::password>(kafka | http, "password"),
+    key<&K::ca_file>(kafka | http | s3 | kinesis | firehose, "ca_file", ""),
+    key<&K::cert_file>(kafka | http, "cert_file", ""),
+    key<&K::key_file>(kafka | http, "key_file", ""),
 };
 
 constexpr Key log_keys[] = {
@@ -119,6 +197,25 @@ const Key* find_key(const Section& section, std::string_view name) {
     if (key.name == name) return &key;
   }
   return nullptr;
+}
+
+std::string types_with(std::string_view key) {
+  static constexpr std::pair<std::string_view, SinkTypes> names[] = {
+      {"file", file},         {"s3", s3},    {"kafka", kafka}, {"kinesis", kinesis},
+      {"firehose", firehose}, {"http", http}};
+  SinkTypes types = 0;
+  for (const Key& row : sink_keys) {
+    if (row.name == key) types |= row.sinks;
+  }
+  std::string list;
+  for (const auto& [name, bit] : names) {
+    if ((types & bit) == 0) continue;
+    types &= ~bit;
+    if (!list.empty())
+      list += (types & (file | s3 | kafka | kinesis | firehose | http)) != 0 ? ", " : " or ";
+    list += name;
+  }
+  return list;
 }
 
 }  // namespace inlet::main

@@ -19,7 +19,19 @@ Shape shape_of(const toml::node& node) {
   if (node.is_string()) return Shape::text;
   if (node.is_integer()) return Shape::number;
   if (node.is_boolean()) return Shape::boolean;
+  if (node.is_array() && node.as_array()->is_homogeneous<std::string>()) return Shape::list;
+  if (node.is_array() && node.as_array()->empty()) return Shape::list;
   return Shape::other;
+}
+
+// One item a line. An item with a line break in it would be two.
+std::string lines_of(const toml::array& items) {
+  std::string out;
+  for (const toml::node& item : items) {
+    if (!out.empty()) out += '\n';
+    out += item.as_string()->get();
+  }
+  return out;
 }
 
 std::string_view kind_of(const toml::node& node) {
@@ -40,6 +52,7 @@ std::string_view expectation(Shape shape) {
     case Shape::boolean: return "true or false";
     case Shape::size: return "a size such as \"16MiB\"";
     case Shape::duration: return "a duration such as \"10s\"";
+    case Shape::list: return "a list of texts, such as [\"a\", \"b\"]";
     default: return "a text in quotes";
   }
 }
@@ -47,6 +60,7 @@ std::string_view expectation(Shape shape) {
 bool accepts(Shape wanted, Shape got) {
   if (wanted == Shape::size) return got == Shape::text || got == Shape::number;
   if (wanted == Shape::duration) return got == Shape::text;
+  if (wanted == Shape::list) return got == Shape::list || got == Shape::text;
   return wanted == got;
 }
 
@@ -136,6 +150,7 @@ class TomlReader {
   static std::string value_of(const toml::node& node) {
     if (const auto* text = node.as_string()) return text->get();
     if (const auto* number = node.as_integer()) return std::to_string(number->get());
+    if (const auto* items = node.as_array()) return lines_of(*items);
     return node.as_boolean()->get() ? "true" : "false";
   }
 
@@ -213,6 +228,18 @@ std::optional<Variable> new_name(const std::string& variable) {
   return std::nullopt;
 }
 
+// A list in the environment: ["a", "b"] as in the file, or one item.
+std::string list_of(const std::string& value) {
+  if (!value.starts_with('[')) return value;
+  try {
+    const toml::table parsed = toml::parse("list = " + value);
+    const toml::array* const items = parsed["list"].as_array();
+    if (items != nullptr && shape_of(*items) == Shape::list) return lines_of(*items);
+  } catch (const toml::parse_error&) {  // Then it is one item, and whoever uses it will say so.
+  }
+  return value;
+}
+
 }  // namespace
 
 void read_toml(std::string_view text, const std::string& file, Written& out) {
@@ -253,7 +280,8 @@ void read_environment(const std::vector<std::pair<std::string, std::string>>& en
       given.section = matches[0].section;
       given.name = matches[0].name;
       given.key = matches[0].key;
-      given.value = value;
+      const Key* const key = find_key(*find_section(given.section), given.key);
+      given.value = key->shape == Shape::list ? list_of(value) : value;
       given.place = place;
       out.given.push_back(std::move(given));
     }

@@ -19,6 +19,7 @@
 #include "load/verifier.h"
 #include "main/cli.h"
 #include "main/process.h"
+#include "main/progress.h"
 #include "main/values.h"
 
 namespace inlet::main {
@@ -231,31 +232,6 @@ Result<Plan> make_plan(FileSystem& files, const LoadFlags& flags) {
   }
   return plan;
 }
-
-// One changing line on standard error.
-class ProgressLine {
- public:
-  explicit ProgressLine(bool wanted) : terminal_(::isatty(2) == 1), wanted_(wanted || terminal_) {}
-  ~ProgressLine() { clear(); }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  void show(const std::string& line) {
-    if (!wanted_) return;
-    fmt::print(stderr, "{}{}{}", terminal_ ? "\r" : "", line, terminal_ ? "\x1b[K" : "\n");
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  void clear() {
-    if (terminal_ && shown_) fmt::print(stderr, "\r\x1b[K");
-    shown_ = false;
-  }
-
- private:
-  const bool terminal_;
-  const bool wanted_;
-  bool shown_ = false;
-};
 
 // Keeps what is acknowledged, in the ledger and in the file, and shows each second.
 class Recorder final : public loader::Listener {

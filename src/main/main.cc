@@ -35,6 +35,10 @@ constexpr CommandRow commands[] = {
     {"ship", "Delivers the journal to one sink.", ship_command},
     {"check", "Prints the effective configuration and every mistake in it.", check_command},
     {"journal", "Lists, prints or verifies what is in the journal.", journal_command},
+    {"dead", "Lists, prints or redrives records that a sink would not take.", dead_command},
+    {"replay", "Delivers a range of the journal to a sink again.", replay_command},
+    {"audit", "Says whether the books balance: stored = delivered + pending + dead.",
+     audit_command},
     {"load", "Sends requests at a given rate and reports latencies.", load_command},
 };
 

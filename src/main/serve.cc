@@ -50,10 +50,18 @@ serve::ServiceOptions options_of(const Config& config) {
   options.store.direct = config.journal.direct == Direct::automatic;
   for (const SinkConfig& sink : config.sinks) options.store.sinks.push_back(sink.name);
   options.memory_bytes = server.memory_bytes;
-  options.rules.standard = {serve::Format::raw, server.max_body_bytes};
+  options.rules.standard.body_bytes_max = server.max_body_bytes;
   for (const StreamConfig& stream : config.streams) {
-    options.rules.named[stream.name] = {format_of(stream.format), stream.max_body_bytes};
+    options.rules.named[stream.name] = {
+        format_of(stream.format),
+        stream.ack == Ack::replicated ? serve::Ack::replicated : serve::Ack::disk,
+        stream.max_body_bytes};
   }
+  if (const SinkConfig* const replica = replica_of(config)) {
+    options.replica = replica->name;
+    options.rules.replicated = replica->streams;
+  }
+  options.ack_timeout_us = server.ack_timeout_us;
   options.node = config.node.name;
   options.version = version;
   return options;

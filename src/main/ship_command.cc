@@ -6,17 +6,25 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "main/cli.h"
 #include "main/process.h"
 
 namespace inlet::main {
 
-int ship_command(int, char** argv) {
+int become_ship(const std::vector<std::string>& words) {
+  std::vector<std::string> all = {"inlet ship"};
+  all.insert(all.end(), words.begin(), words.end());
+  std::vector<char*> arguments;
+  for (std::string& word : all) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   const std::string path = sibling_program("inlet-ship");
-  ::execv(path.c_str(), argv);
+  ::execv(path.c_str(), arguments.data());
   const int os = errno;
   return report_fault({ErrorKind::reject, "cannot start " + path + ": " + std::strerror(os), os});
 }
+
+int ship_command(int argc, char** argv) { return become_ship({argv + 1, argv + argc}); }
 
 }  // namespace inlet::main

@@ -9,7 +9,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
-#include <memory>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -19,12 +18,15 @@
 #include "base/posix_file.h"
 #include "main/backlog.h"
 #include "main/cli.h"
+#include "main/ship_again.h"
+#include "main/sink_factory.h"
 #include "main/values.h"
 #include "ship/ship_service.h"
-#include "sinks/file_sink.h"
 
 namespace inlet::main {
 namespace {
+
+constexpr Microseconds replica_poll_us = 1'000;  // Clients wait for this sink.
 
 sigset_t end_signals() {
   sigset_t set;
@@ -33,50 +35,17 @@ sigset_t end_signals() {
   return set;
 }
 
-sinks::Compression compression_of(Compression compression) {
-  switch (compression) {
-    case Compression::none: return sinks::Compression::none;
-    case Compression::gzip: return sinks::Compression::gzip;
-    case Compression::zstd: return sinks::Compression::zstd;
-  }
-  std::unreachable();
-}
-
-sinks::BodyFormat format_of(Format format) {
-  switch (format) {
-    case Format::raw: return sinks::BodyFormat::raw;
-    case Format::json: return sinks::BodyFormat::json;
-    case Format::ndjson: return sinks::BodyFormat::ndjson;
-  }
-  std::unreachable();
-}
-
-std::unique_ptr<sinks::Sink> make_sink(FileSystem& files, const Config& config,
-                                       const SinkConfig& sink) {
-  switch (sink.type) {
-    case SinkType::file: {
-      sinks::FileSinkOptions options;
-      options.path = sink.path;
-      options.compression = compression_of(sink.compression);
-      options.level = static_cast<int>(sink.level);
-      options.envelope = sink.envelope;
-      for (const StreamConfig& stream : config.streams) {
-        options.formats[stream.name] = format_of(stream.format);
-      }
-      return std::make_unique<sinks::FileSink>(files, std::move(options));
-    }
-  }
-  std::unreachable();
-}
-
 ship::ShipServiceOptions service_options(Clock& clock, const Config& config,
                                          const SinkConfig& sink) {
   ship::ShipServiceOptions options;
   options.journal_directory = config.journal.path;
   options.dead_directory = config.data + "/dead";
+  options.dead_bytes_max = sink.dead_bytes_max;
   options.flush_deadline_us = config.server.flush_deadline_us;
   options.shipper.sink = sink.name;
   options.shipper.node = config.node.name;
+  options.shipper.streams = sink.streams;
+  if (sink.replica) options.shipper.poll_us = replica_poll_us;
   options.shipper.batch = {.batch_bytes = sink.batch_bytes,
                            .batch_records = sink.batch_records,
                            .batch_age_us = sink.batch_age_us};
@@ -106,9 +75,10 @@ void listen_to_signals(const std::stop_token& stop, ship::ShipService& service) 
 // `drain`: whether to end when everything committed is delivered.
 int deliver(FileSystem& files, const Config& config, const SinkConfig& sink, bool drain) {
   SystemClock clock;
-  const auto destination = make_sink(files, config, sink);
+  const auto destination = make_sink(files, clock, config, sink, "");
+  if (!destination) return report_mistake(destination.error().what);
   auto service =
-      ship::ShipService::start(files, clock, *destination, service_options(clock, config, sink));
+      ship::ShipService::start(files, clock, **destination, service_options(clock, config, sink));
   if (!service) return report_fault(service.error());
   if (drain) (*service)->flush();
   std::jthread ear(listen_to_signals, std::ref(**service));
@@ -128,9 +98,17 @@ int ship(int argc, char** argv) {
   CommonFlags flags;
   std::string name;
   bool drain = false;
+  bool redrive = false;
+  bool progress = false;
+  std::string replay_from;
+  std::string replay_to;
   add_common_flags(app, flags);
   app.add_option("SINK", name, "name of the sink")->required();
   app.add_flag("--drain", drain, "deliver what is committed within flush_deadline, then exit");
+  app.add_flag("--redrive", redrive, "send the sink's dead letters to it again, then exit");
+  app.add_option("--replay-from", replay_from, "deliver again what came since then, then exit");
+  app.add_option("--replay-to", replay_to, "and before then (default: now)");
+  app.add_flag("--progress", progress, "a line a second, even if not on a terminal");
   if (const auto code = parse(app, argc, argv)) return *code;
 
   PosixFileSystem files;
@@ -142,6 +120,10 @@ int ship(int argc, char** argv) {
   if (sink == config->sinks.end()) {
     return report_mistake(fmt::format("no sink is called {}{}", name, suggestion(name, names)));
   }
+  if (redrive) return redrive_letters(files, *config, *sink, progress);
+  if (!replay_from.empty()) {
+    return replay_range(files, *config, *sink, replay_from, replay_to, progress);
+  }
   return deliver(files, *config, *sink, drain);
 }
 
@@ -149,6 +131,7 @@ int ship(int argc, char** argv) {
 }  // namespace inlet::main
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // A destination that hangs up is an error to handle.
   const sigset_t set = inlet::main::end_signals();
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   return inlet::main::ship(argc, argv);

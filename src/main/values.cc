@@ -33,9 +33,25 @@ constexpr Choice<Direct> direct_choices[] = {{"auto", Direct::automatic}, {"neve
 constexpr Choice<Format> format_choices[] = {
     {"raw", Format::raw}, {"json", Format::json}, {"ndjson", Format::ndjson}};
 constexpr Choice<Ack> ack_choices[] = {{"disk", Ack::disk}, {"replicated", Ack::replicated}};
-constexpr Choice<SinkType> sink_type_choices[] = {{"file", SinkType::file}};
-constexpr Choice<Compression> compression_choices[] = {
-    {"none", Compression::none}, {"gzip", Compression::gzip}, {"zstd", Compression::zstd}};
+constexpr Choice<SinkType> sink_type_choices[] = {
+    {"file", SinkType::file},         {"s3", SinkType::s3},
+    {"kafka", SinkType::kafka},       {"kinesis", SinkType::kinesis},
+    {"firehose", SinkType::firehose}, {"http", SinkType::http}};
+constexpr Choice<Compression> compression_choices[] = {{"none", Compression::none},
+                                                       {"gzip", Compression::gzip},
+                                                       {"zstd", Compression::zstd},
+                                                       {"snappy", Compression::snappy},
+                                                       {"lz4", Compression::lz4}};
+constexpr Choice<PathStyle> path_style_choices[] = {
+    {"auto", PathStyle::automatic}, {"true", PathStyle::yes}, {"false", PathStyle::no}};
+constexpr Choice<KafkaKey> kafka_key_choices[] = {
+    {"stream", KafkaKey::stream}, {"id", KafkaKey::id}, {"none", KafkaKey::none}};
+constexpr Choice<KafkaEvents> kafka_events_choices[] = {{"record", KafkaEvents::record},
+                                                        {"event", KafkaEvents::event}};
+constexpr Choice<PartitionKey> partition_key_choices[] = {{"stream", PartitionKey::stream},
+                                                          {"id", PartitionKey::id}};
+constexpr Choice<HttpBody> http_body_choices[] = {{"ndjson", HttpBody::ndjson},
+                                                  {"json", HttpBody::json}};
 constexpr Choice<LogLevel> log_level_choices[] = {{"debug", LogLevel::debug},
                                                   {"info", LogLevel::info},
                                                   {"warn", LogLevel::warn},
@@ -212,6 +228,32 @@ Problem read_value(std::string_view text, Range, SinkType& out) {
 }
 Problem read_value(std::string_view text, Range, Compression& out) {
   return read_choice(text, compression_choices, out);
+}
+Problem read_value(std::string_view text, Range, PathStyle& out) {
+  return read_choice(text, path_style_choices, out);
+}
+Problem read_value(std::string_view text, Range, KafkaKey& out) {
+  return read_choice(text, kafka_key_choices, out);
+}
+Problem read_value(std::string_view text, Range, KafkaEvents& out) {
+  return read_choice(text, kafka_events_choices, out);
+}
+Problem read_value(std::string_view text, Range, PartitionKey& out) {
+  return read_choice(text, partition_key_choices, out);
+}
+Problem read_value(std::string_view text, Range, HttpBody& out) {
+  return read_choice(text, http_body_choices, out);
+}
+Problem read_value(std::string_view text, Range range, std::vector<std::string>& out) {
+  out.clear();
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (end > 0) {
+      if (auto problem = read_value(text.substr(0, end), range, out.emplace_back())) return problem;
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return std::nullopt;
 }
 Problem read_value(std::string_view text, Range, LogLevel& out) {
   return read_choice(text, log_level_choices, out);

@@ -1,8 +1,9 @@
 // values: the texts that stand for values in a configuration, and back.
 //
 // read_value() is one overload set, so a key's type alone decides how its text is read: uint64_t is
-// a size in bytes, Microseconds a duration, uint32_t a count. What is wrong is said as the end of a
-// sentence that begins with the text: `"16Mib" is not a size such as 16MiB`.
+// a size in bytes, Microseconds a duration, uint32_t a count, a vector a
+// list. What is wrong is said as the end of a sentence that begins with the text:
+// `"16Mib" is not a size such as 16MiB`.
 //
 // Pure; any thread.
 
@@ -14,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "main/config.h"
 
@@ -39,6 +41,13 @@ struct Range {
 [[nodiscard]] Problem read_value(std::string_view text, Range range, Ack& out);
 [[nodiscard]] Problem read_value(std::string_view text, Range range, SinkType& out);
 [[nodiscard]] Problem read_value(std::string_view text, Range range, Compression& out);
+[[nodiscard]] Problem read_value(std::string_view text, Range range, PathStyle& out);
+[[nodiscard]] Problem read_value(std::string_view text, Range range, KafkaKey& out);
+[[nodiscard]] Problem read_value(std::string_view text, Range range, KafkaEvents& out);
+[[nodiscard]] Problem read_value(std::string_view text, Range range, PartitionKey& out);
+[[nodiscard]] Problem read_value(std::string_view text, Range range, HttpBody& out);
+// One item a line.
+[[nodiscard]] Problem read_value(std::string_view text, Range range, std::vector<std::string>& out);
 [[nodiscard]] Problem read_value(std::string_view text, Range range, LogLevel& out);
 
 // In the largest unit that divides it: "16MiB", "75s".

@@ -6,6 +6,7 @@
 
 #include "http/server.h"
 #include "serve/door.h"
+#include "serve/sink_watch.h"
 
 namespace inlet::serve {
 
@@ -17,6 +18,7 @@ struct AdminContext {
   std::string node;
   std::string version;
   Microseconds started_us;
+  const SinkWatch* sinks = nullptr;  // Set before the first connection.
 };
 
 // GET / (a page for people), /metrics (Prometheus), /status.json, /healthz, /readyz.

@@ -11,7 +11,8 @@ namespace inlet::serve {
 namespace {
 
 constexpr std::string_view json_content_type = "application/json";
-constexpr std::string_view stored_lines = "Inlet-Durability: disk\r\n";
+constexpr std::string_view disk_lines = "Inlet-Durability: disk\r\n";
+constexpr std::string_view replicated_lines = "Inlet-Durability: replicated\r\n";
 
 std::string retry_after(std::uint32_t seconds) {
   return "Retry-After: " + std::to_string(seconds) + "\r\n";
@@ -30,6 +31,7 @@ http::HeadAction Door::open_ingest(const Ingest& ingest) {
   const journal::Admission admission = context_.journal->admission();
   if (admission != journal::Admission::open) return refuse(refusal_of(admission));
   rule_ = ingest.rule;
+  ack_ = ingest.ack;
   return http::HeadAction::take_body(rule_->body_bytes_max);
 }
 
@@ -84,10 +86,24 @@ void Door::on_commits(journal::Ticket* tickets) {
   }
 }
 
+void Door::on_replicated(ReplicaWaiter* waiters) {
+  while (waiters != nullptr) {
+    auto* const waiter = static_cast<DoorWaiter*>(waiters);
+    waiters = waiters->next;
+    waiter->door->answer_stored(waiter->replicated ? Durability::replicated
+                                                   : Durability::disk_only_yet);
+  }
+}
+
 void Door::on_commit() {
   if (ticket_.result == journal::CommitResult::committed) {
-    answer_stored();
-    return;
+    if (ack_ == Ack::disk) return answer_stored(Durability::disk);
+    waiter_.door = this;
+    waiter_.sequence = ticket_.sequence;
+    waiter_.deadline_us = started_us_ + context_.ack_timeout_us;
+    waiter_.loop = ticket_.loop;
+    if (context_.replica != nullptr && context_.replica->wait(waiter_)) return;
+    return answer_stored(Durability::disk_only_yet);
   }
   const journal::Admission admission = context_.journal->admission();
   if (admission != journal::Admission::open) {
@@ -97,9 +113,12 @@ void Door::on_commit() {
   }
 }
 
-void Door::answer_stored() {
-  context_.figures.of(connection_.loop_index())
-      .stored(body_bytes_, context_.clock.steady_us() - started_us_);
+void Door::answer_stored(Durability durability) {
+  LoopFigures& figures = context_.figures.of(connection_.loop_index());
+  figures.stored(body_bytes_, context_.clock.steady_us() - started_us_);
+  if (durability == Durability::replicated) figures.replicated.add();
+  if (durability == Durability::disk_only_yet) figures.not_replicated_in_time.add();
+  const bool replicated = durability == Durability::replicated;
   char body[128];
   char* at = body;
   const auto put = [&](std::string_view text) { at = std::copy(text.begin(), text.end(), at); };
@@ -107,8 +126,9 @@ void Door::answer_stored() {
   at = write_record_id(at, context_.journal->journal_id(), ticket_.sequence);
   put("\",\"bytes\":");
   at = std::to_chars(at, body + sizeof body, body_bytes_).ptr;
-  put(",\"durability\":\"disk\"}\n");
-  answer(200, json_content_type, {body, static_cast<std::size_t>(at - body)}, stored_lines);
+  put(replicated ? ",\"durability\":\"replicated\"}\n" : ",\"durability\":\"disk\"}\n");
+  answer(durability == Durability::disk_only_yet ? 202 : 200, json_content_type,
+         {body, static_cast<std::size_t>(at - body)}, replicated ? replicated_lines : disk_lines);
 }
 
 http::HeadAction Door::refuse(const Refusal& refusal) {

@@ -6,7 +6,8 @@
 // ticket back.
 //
 // Invariants:
-//   - 200 is sent only for a ticket that came back committed.
+//   - 200 is sent only for a ticket that came back committed; `replicated` is said only when the
+//     replica's sink has passed the record, 202 where that was asked for and did not come in time.
 //   - every refusal leaves nothing stored.
 //
 // A Door lives on its connection's loop. DoorContext is shared by all of them, read-only but for
@@ -24,6 +25,7 @@
 #include "journal/journal.h"
 #include "serve/figures.h"
 #include "serve/intake.h"
+#include "serve/replica_watch.h"
 #include "serve/validate.h"
 
 namespace inlet::serve {
@@ -33,7 +35,9 @@ struct DoorContext {
   journal::BufferPool& pool;
   const StreamRules& rules;
   Figures& figures;
+  Microseconds ack_timeout_us = 0;      // How long an answer waits for the replica.
   journal::Journal* journal = nullptr;  // Set before the first connection.
+  ReplicaWatch* replica = nullptr;      // The same; null: there is none.
   std::atomic<bool> draining{false};    // /readyz says so.
 };
 
@@ -49,11 +53,17 @@ class Door final : public http::Handler {
 
   // Answers all requests in a list of tickets that append() took from doors of one loop.
   static void on_commits(journal::Ticket* tickets);
+  // The same for a list that came back from the replica's watch.
+  static void on_replicated(ReplicaWaiter* waiters);
 
  private:
   struct DoorTicket : journal::Ticket {
     Door* door = nullptr;
   };
+  struct DoorWaiter : ReplicaWaiter {
+    Door* door = nullptr;
+  };
+  enum class Durability : unsigned char { disk, disk_only_yet, replicated };
 
   http::HeadAction open_ingest(const Ingest& ingest);
   [[nodiscard]] journal::Metadata metadata() const;
@@ -61,14 +71,16 @@ class Door final : public http::Handler {
   http::HeadAction answer_health(bool ready_asked);
   [[nodiscard]] Refusal refusal_of(journal::Admission admission) const;
   void on_commit();
-  void answer_stored();
+  void answer_stored(Durability durability);
   void answer(int status, std::string_view content_type, std::string_view body,
               std::string_view extra_lines);
 
   DoorContext& context_;
   http::Connection& connection_;
   const StreamRule* rule_ = nullptr;
+  Ack ack_ = Ack::disk;
   DoorTicket ticket_;
+  DoorWaiter waiter_;
   journal::RecordBuffer record_;  // A body too large for the read buffer,
   std::string metadata_kept_;     // and its metadata, encoded while the head is at hand.
   std::uint64_t body_bytes_ = 0;

@@ -13,8 +13,10 @@ namespace inlet::serve {
 
 struct alignas(64) LoopFigures {
   Counter records_stored;
-  Counter bytes_stored;    // Of bodies.
-  Counter store_us_total;  // From the last byte of the body to the answer.
+  Counter bytes_stored;            // Of bodies.
+  Counter store_us_total;          // From the last byte of the body to the answer.
+  Counter replicated;              // Of the records stored, those answered so,
+  Counter not_replicated_in_time;  // and those for which it was asked in vain.
   Counter refused_4xx;
   Counter refused_5xx;
 

@@ -30,17 +30,26 @@ Request read_ingest(const http::RequestHead& head, const StreamRules& rules) {
     return Refusal{415, "Content-Encoding must be gzip, zstd, deflate or none",
                    "Accept-Encoding: gzip, zstd, deflate\r\n"};
   }
-  const std::string_view ack = head.field("Inlet-Ack").value_or("disk");
-  if (ack == "replicated") {
-    return Refusal{400, "Inlet-Ack: replicated needs a sink marked as replica; this node has none"};
-  }
-  if (ack != "disk") return Refusal{400, "Inlet-Ack must be disk or replicated"};
   const StreamRule& rule = rules.of(stream);
   if (head.content_length.value_or(0) > rule.body_bytes_max) {
     return Refusal{413,
                    "the body may have at most " + std::to_string(rule.body_bytes_max) + " bytes"};
   }
-  return Ingest{stream, &rule};
+  Ack ack = rule.ack;
+  if (const auto asked = head.field("Inlet-Ack")) {
+    if (*asked != "disk" && *asked != "replicated") {
+      return Refusal{400, "Inlet-Ack must be disk or replicated"};
+    }
+    ack = *asked == "disk" ? Ack::disk : Ack::replicated;
+    if (ack == Ack::replicated && !matches_any(rules.replicated, stream)) {
+      return Refusal{400, rules.replicated.empty()
+                              ? "Inlet-Ack: replicated needs a sink marked as replica; this node "
+                                "has none"
+                              : "Inlet-Ack: replicated needs a stream that goes to the replica; "
+                                "this one does not"};
+    }
+  }
+  return Ingest{stream, &rule, ack};
 }
 
 }  // namespace

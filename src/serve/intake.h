@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "http/head.h"
 #include "journal/format.h"
@@ -22,14 +23,19 @@ namespace inlet::serve {
 
 enum class Format : std::uint8_t { raw, json, ndjson };  // raw: stored as it comes.
 
+// What an answer waits for: this node's disk, or the engine behind the replica's sink as well.
+enum class Ack : std::uint8_t { disk, replicated };
+
 struct StreamRule {
   Format format = Format::raw;
+  Ack ack = Ack::disk;  // Where the request does not say.
   std::uint64_t body_bytes_max = 0;
 };
 
 struct StreamRules {
   StreamRule standard;  // For streams that are not named.
   std::map<std::string, StreamRule, std::less<>> named;
+  std::vector<std::string> replicated;  // Patterns of the streams the replica's sink takes.
 
   [[nodiscard]] const StreamRule& of(std::string_view stream) const {
     const auto found = named.find(stream);
@@ -49,6 +55,7 @@ struct Readyz {};
 struct Ingest {
   std::string_view stream;  // Borrowed from the head.
   const StreamRule* rule;
+  Ack ack;
 };
 
 using Request = std::variant<Refusal, Healthz, Readyz, Ingest>;

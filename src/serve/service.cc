@@ -20,7 +20,11 @@ Service::Service(Clock& clock, ServiceOptions options)
               client_memory(options_.memory_bytes) / kept_from_bodies_share),
       pool_(memory_),
       figures_(options_.http.loops),
-      context_{.clock = clock_, .pool = pool_, .rules = options_.rules, .figures = figures_},
+      context_{.clock = clock_,
+               .pool = pool_,
+               .rules = options_.rules,
+               .figures = figures_,
+               .ack_timeout_us = options_.ack_timeout_us},
       server_(options_.http, memory_, clock_),
       admin_{.clock = clock_,
              .door = context_,
@@ -40,10 +44,24 @@ Result<std::unique_ptr<Service>> Service::open(FileSystem& files, Clock& clock,
   if (!journal) return fail(journal);
   service->journal_ = std::move(*journal);
   service->context_.journal = service->journal_.get();
+  service->watch_sinks(files);
   return service;
 }
 
 Service::~Service() { stop(); }
+
+void Service::watch_sinks(FileSystem& files) {
+  sinks_ = std::make_unique<SinkWatch>(files, options_.store.directory, options_.store.sinks);
+  admin_.sinks = sinks_.get();
+  if (options_.replica.empty()) return;
+  replica_ = std::make_unique<ReplicaWatch>(
+      files, clock_, journal_->journal_id(),
+      ReplicaWatchOptions{.journal_directory = options_.store.directory, .sink = options_.replica},
+      [this](unsigned loop, ReplicaWaiter* list) {
+        server_.post(loop, [list] { Door::on_replicated(list); });
+      });
+  context_.replica = replica_.get();
+}
 
 void Service::add_ingest_listener(int fd) {
   server_.add_listener(fd, [this](http::Connection& connection) {
@@ -76,6 +94,7 @@ void Service::stop() {
   stopped_ = true;
   // The journal first: it hands every ticket back while the loops still run to answer.
   if (journal_) journal_->stop();
+  if (replica_) replica_->stop();
   drain(drain_poll_us);
   server_.stop();
 }

@@ -22,6 +22,8 @@ struct ServiceOptions {
   journal::StoreOptions store;
   std::size_t memory_bytes = 256U << 20;  // Ceiling on the process; what clients can use is less.
   StreamRules rules;
+  std::string replica;  // The sink that Inlet-Ack: replicated waits for; "": there is none.
+  Microseconds ack_timeout_us = 5'000'000;
   std::string node;  // For status.json.
   std::string version;
 };
@@ -48,6 +50,7 @@ class Service final : journal::CommitListener {
 
  private:
   Service(Clock& clock, ServiceOptions options);
+  void watch_sinks(FileSystem& files);
   void on_commits(unsigned loop, journal::Ticket* tickets) override;
 
   Clock& clock_;
@@ -58,6 +61,8 @@ class Service final : journal::CommitListener {
   DoorContext context_;
   std::unique_ptr<journal::Journal> journal_;
   http::Server server_;
+  std::unique_ptr<ReplicaWatch> replica_;  // After the server: it posts to its loops.
+  std::unique_ptr<SinkWatch> sinks_;
   AdminContext admin_;
   bool stopped_ = false;
 };

@@ -44,25 +44,57 @@ void append_line(std::string& out, const sinks::Record& record, std::uint64_t jo
 
 }  // namespace
 
-DeadLetters::DeadLetters(FileSystem& files, std::string directory, std::string sink)
-    : files_(files), directory_(std::move(directory)), sink_(std::move(sink)) {}
-
-Status DeadLetters::keep(const sinks::Batch& batch, std::span<const sinks::Rejection> rejected) {
-  if (const Status made = make_directory(); !made) return made;
-  const auto file = sinks::ObjectFile::open(files_, directory_, batch_name(batch.name) + ".ndjson");
+Status write_dead_letters(FileSystem& files, const std::string& directory, const std::string& name,
+                          const std::string& sink, const sinks::Batch& batch,
+                          std::span<const sinks::Rejection> rejected) {
+  const auto file = sinks::ObjectFile::open(files, directory, name);
   if (!file) return fail(file);
   std::string lines;
   for (const sinks::Rejection& each : rejected) {
     const auto record =
         std::ranges::lower_bound(batch.records, each.sequence, {}, &sinks::Record::sequence);
     CHECK(record != batch.records.end() && record->sequence == each.sequence);
-    append_line(lines, *record, batch.journal_id, sink_, each.why);
+    append_line(lines, *record, batch.journal_id, sink, each.why);
     if (lines.size() < write_bytes) continue;
     if (const Status written = (*file)->append(lines); !written) return written;
     lines.clear();
   }
   if (const Status written = (*file)->append(lines); !written) return written;
   return (*file)->commit();
+}
+
+DeadLetters::DeadLetters(FileSystem& files, std::string directory, std::string sink,
+                         std::uint64_t bytes_max)
+    : files_(files),
+      directory_(std::move(directory)),
+      sink_(std::move(sink)),
+      bytes_max_(bytes_max) {}
+
+Status DeadLetters::keep(const sinks::Batch& batch, std::span<const sinks::Rejection> rejected) {
+  if (const Status made = make_directory(); !made) return made;
+  if (bytes_max_ != UINT64_MAX) {
+    const auto bytes = bytes_there();
+    if (!bytes) return fail(bytes);
+    if (*bytes >= bytes_max_) {
+      return fail(ErrorKind::overload, "the dead letters in " + directory_ + " take " +
+                                           std::to_string(*bytes) + " bytes, dead_bytes allows " +
+                                           std::to_string(bytes_max_) + "; redrive or remove some");
+    }
+  }
+  return write_dead_letters(files_, directory_, batch_name(batch.name) + ".ndjson", sink_, batch,
+                            rejected);
+}
+
+// Asked of the directory each time: people remove files, and a rejection is rare.
+Result<std::uint64_t> DeadLetters::bytes_there() const {
+  const auto names = files_.list(directory_);
+  if (!names) return fail(names);
+  std::uint64_t sum = 0;
+  for (const std::string& name : *names) {
+    const auto file = files_.open(directory_ + "/" + name, {});
+    if (file) sum += (*file)->size().value_or(0);
+  }
+  return sum;
 }
 
 Status DeadLetters::make_directory() {

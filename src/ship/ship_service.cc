@@ -38,9 +38,11 @@ ShipService::ShipService(FileSystem& files, Clock& clock, sinks::Sink& sink,
       cursor_(std::move(cursor)),
       source_(files, options_.journal_directory),
       dead_letters_(files, options_.dead_directory + "/" + options_.shipper.sink,
-                    options_.shipper.sink),
+                    options_.shipper.sink, options_.dead_bytes_max),
       damage_log_(files, cursors_directory(options_) + "/" + options_.shipper.sink + ".damage"),
-      shipper_(clock, source_, *cursor_, sink, dead_letters_, damage_log_, options_.shipper),
+      ledger_(files, options_.journal_directory, options_.shipper.sink),
+      shipper_(clock, source_, *cursor_, sink, dead_letters_, damage_log_, ledger_,
+               options_.shipper),
       status_file_(files, clock, cursors_directory(options_), options_.shipper.sink) {}
 
 ShipSummary ShipService::run() {
@@ -57,7 +59,7 @@ ShipSummary ShipService::run() {
     if (flushing && (step.caught_up || left_us <= 0)) break;
     Microseconds wait_us = std::min(step.wait_us, sleep_us_max);
     if (flushing) wait_us = std::min(wait_us, left_us);
-    if (wait_us > 0) clock_.sleep(wait_us);
+    if (wait_us > 0) shipper_.wait(wait_us);
   }
   status_file_.write(shipper_.figures());
   return summary();

@@ -22,7 +22,8 @@ namespace inlet::ship {
 
 struct ShipServiceOptions {
   std::string journal_directory;
-  std::string dead_directory;  // "<data>/dead"; the sink's folder is made below it.
+  std::string dead_directory;                 // "<data>/dead"; the sink's folder is made below it.
+  std::uint64_t dead_bytes_max = UINT64_MAX;  // Of them.
   ShipperOptions shipper;
   Microseconds flush_deadline_us = 30'000'000;
 };
@@ -64,6 +65,7 @@ class ShipService {
   JournalSource source_;
   DeadLetters dead_letters_;
   DamageLog damage_log_;
+  journal::Ledger ledger_;
   Shipper shipper_;
   StatusFile status_file_;
   std::atomic<Wish> wish_{Wish::run};

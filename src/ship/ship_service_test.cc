@@ -28,7 +28,7 @@ class NoListener final : public journal::CommitListener {
   void on_commits(unsigned, journal::Ticket*) override {}
 };
 
-class DeadSink final : public sinks::Sink {
+class DeadSink final : public sinks::PromptSink {
  public:
   sinks::Delivery deliver(const sinks::Batch&) override {
     attempts++;
@@ -65,6 +65,7 @@ class ShipServiceTest : public testing::Test {
             .dead_directory = root_ / "dead",
             .shipper = {.sink = "archive",
                         .node = "n1",
+                        .streams = {"*"},
                         .batch = {.batch_bytes = 4096, .batch_records = 7, .batch_age_us = 1000},
                         .retry = {},
                         .poll_us = 1000,
@@ -115,11 +116,10 @@ class ShipServiceTest : public testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
   sinks::FileSinkOptions to_archive() const {
-    return {.path = root_ / "archive",
-            .compression = sinks::Compression::none,
-            .level = 1,
-            .envelope = true,
-            .formats = {}};
+    return {
+        .path = root_ / "archive",
+        .archive = {
+            .compression = sinks::Compression::none, .level = 1, .envelope = true, .formats = {}}};
   }
 
   fs::path root_;
@@ -226,7 +226,7 @@ TEST_F(ShipServiceTest, the_status_is_whole_and_valid_whatever_the_error_says) {
             "\"journal_id\":\"000000000abc\",\"next_sequence\":1,\"committed_sequence\":1,"
             "\"delivered_records\":0,\"delivered_bytes\":0,\"pending_records\":0,"
             "\"pending_bytes\":0,\"lag_seconds\":1.235,\"retries\":0,\"dead_records\":0,"
-            "\"lost_records\":0,\"last_error\":\"a \\\"quoted\\\"\\nerror\","
+            "\"lost_records\":0,\"skipped_records\":0,\"last_error\":\"a \\\"quoted\\\"\\nerror\","
             "\"last_error_at\":\"2023-11-14T22:13:20.000000Z\"}\n");
 }
 

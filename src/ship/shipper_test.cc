@@ -80,7 +80,7 @@ class ScriptedSource final : public RecordSource {
   std::vector<journal::Damage> damage_;
 };
 
-class ScriptedSink final : public sinks::Sink {
+class ScriptedSink final : public sinks::PromptSink {
  public:
   struct Seen {
     std::string name;
@@ -105,6 +105,29 @@ class ScriptedSink final : public sinks::Sink {
 
   std::deque<sinks::Delivery> answers;  // Then: delivered.
   std::vector<Seen> offered;
+};
+
+// Has several batches under way and answers when the test says so, in any order.
+class SlowSink final : public sinks::Sink {
+ public:
+  std::size_t in_flight_max() const override { return 3; }
+  void start(const sinks::Batch& batch) override {
+    EXPECT_FALSE(under_way.contains(batch.name.first));
+    under_way[batch.name.first] = batch.name.last;
+    started.push_back({batch.name.first, batch.name.last});
+  }
+  std::optional<sinks::Answer> finish(Microseconds) override {
+    if (answers.empty()) return std::nullopt;
+    sinks::Answer answer = answers.front();
+    answers.pop_front();
+    EXPECT_EQ(under_way.erase(answer.first), 1U);
+    return answer;
+  }
+  void abandon() override { under_way.clear(); }
+
+  std::map<std::uint64_t, std::uint64_t> under_way;  // First to last.
+  std::deque<sinks::Answer> answers;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> started;
 };
 
 // Fails operation `fail_at`; files already open are not counted, but for the cursor's writes.
@@ -192,8 +215,9 @@ class ShipperTest : public testing::Test {
     cursor_ = std::move(*cursor);
     dead_letters_ = std::make_unique<DeadLetters>(files_, root_ / "dead/archive", "archive");
     damage_log_ = std::make_unique<DamageLog>(files_, root_ / "cursors/archive.damage");
+    ledger_ = std::make_unique<journal::Ledger>(files_, root_, "archive");
     shipper_ = std::make_unique<Shipper>(clock_, source_, *cursor_, sink_, *dead_letters_,
-                                         *damage_log_, options_);
+                                         *damage_log_, *ledger_, options_);
   }
 
   // Turns until everything committed is dealt with; time passes as asked.
@@ -222,6 +246,7 @@ class ShipperTest : public testing::Test {
   ShipperOptions options_{
       .sink = "archive",
       .node = "n1",
+      .streams = {"*"},
       .batch = {.batch_bytes = 1 << 20, .batch_records = 3, .batch_age_us = 500},
       .retry = {},
       .poll_us = 20,
@@ -229,6 +254,7 @@ class ShipperTest : public testing::Test {
   std::unique_ptr<journal::Cursor> cursor_;
   std::unique_ptr<DeadLetters> dead_letters_;
   std::unique_ptr<DamageLog> damage_log_;
+  std::unique_ptr<journal::Ledger> ledger_;
   std::unique_ptr<Shipper> shipper_;
 };
 
@@ -303,7 +329,7 @@ TEST_F(ShipperTest, a_planned_batch_is_repeated_exactly_whatever_the_limits_are_
   source_.committed = 10;
   sink_.answers.push_back({.outcome = Outcome::retry, .why = "down"});
   EXPECT_GT(shipper_->run_once(Pace::normal).wait_us, 0);
-  EXPECT_EQ(cursor_->state().planned_end, 4U);
+  EXPECT_EQ(cursor_->state().planned_end(), 4U);
   for (const std::size_t records : {std::size_t{1}, std::size_t{100}}) {
     options_.batch.batch_records = records;
     options_.batch.batch_bytes = 1;
@@ -358,7 +384,7 @@ TEST_F(ShipperTest, nothing_but_damage_moves_the_cursor_without_a_delivery) {
   EXPECT_TRUE(sink_.offered.empty());
   EXPECT_EQ(cursor_->state().next.sequence, 5U);
   EXPECT_EQ(cursor_->state().records_lost, 4U);
-  EXPECT_EQ(cursor_->state().planned_end, 0U);
+  EXPECT_EQ(cursor_->state().planned_end(), 0U);
 }
 
 TEST_F(ShipperTest, a_planned_batch_keeps_its_name_when_part_of_it_is_damaged_meanwhile) {
@@ -429,11 +455,12 @@ TEST_F(ShipperTest, a_new_sink_on_an_old_journal_counts_nothing_as_lost) {
    private:
     ScriptedSource& inner_;
   } late(source_);
-  Shipper shipper(clock_, late, *cursor_, sink_, *dead_letters_, *damage_log_, options_);
+  Shipper shipper(clock_, late, *cursor_, sink_, *dead_letters_, *damage_log_, *ledger_, options_);
   while (!shipper.run_once(Pace::flush).caught_up) {
   }
   EXPECT_EQ(sink_.offered[0], seen("000000000001-000000000007", {5, 6, 7}));
   EXPECT_EQ(cursor_->state().records_lost, 0U);
+  EXPECT_EQ(cursor_->state().records_skipped, 4U);
   EXPECT_EQ(cursor_->state().records_delivered, 4U);
 }
 
@@ -449,6 +476,7 @@ TEST_F(ShipperTest, a_cursor_of_another_journal_starts_at_this_ones_beginning) {
   EXPECT_EQ(sink_.offered[0].name, "n1-000000123456-000000000001-000000000003");
   EXPECT_EQ(cursor_->state().next.sequence, 12U);
   EXPECT_EQ(cursor_->state().journal_id, 0x123456U);
+  EXPECT_EQ(cursor_->state().records_delivered, 11U);  // Of this journal.
 }
 
 TEST_F(ShipperTest, a_journal_that_cannot_be_read_is_tried_again) {
@@ -501,6 +529,147 @@ TEST_F(ShipperTest, figures_say_what_is_pending_and_how_old) {
   EXPECT_EQ(shipper_->figures().pending_bytes, 0U);
   EXPECT_EQ(shipper_->figures().lag_us, 0);
   EXPECT_EQ(shipper_->figures().delivered_records, 7U);
+}
+
+class ShipperWindowTest : public ShipperTest {
+ protected:
+  ShipperWindowTest() { restart(); }
+  ~ShipperWindowTest() override { shipper_.reset(); }  // It outlives no sink.
+  void restart() {
+    shipper_.reset();
+    auto cursor = journal::Cursor::open(files_, root_, "archive");
+    ASSERT_TRUE(cursor);
+    cursor_ = std::move(*cursor);
+    shipper_ = std::make_unique<Shipper>(clock_, source_, *cursor_, slow_, *dead_letters_,
+                                         *damage_log_, *ledger_, options_);
+  }
+  void turns(int count) {
+    for (int i = 0; i < count; i++) clock_.now += shipper_->run_once(Pace::flush).wait_us;
+  }
+  std::vector<std::uint64_t> planned() const {
+    std::vector<std::uint64_t> ends;
+    for (const std::uint64_t end : cursor_->state().planned_ends) {
+      if (end != 0) ends.push_back(end);
+    }
+    return ends;
+  }
+
+  using Spans = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  SlowSink slow_;
+};
+
+TEST_F(ShipperWindowTest, as_many_batches_are_under_way_as_the_sink_allows_each_planned) {
+  source_.committed = 100;
+  turns(10);
+  EXPECT_EQ(slow_.started, (Spans{{1, 3}, {4, 6}, {7, 9}}));
+  EXPECT_EQ(planned(), (std::vector<std::uint64_t>{4, 7, 10}));
+  EXPECT_EQ(shipper_->figures().pending_records, 99U);
+}
+
+TEST_F(ShipperWindowTest, the_cursor_passes_them_in_order_whatever_order_the_answers_have) {
+  source_.committed = 10;
+  turns(10);
+  slow_.answers = {{7, {}}, {4, {}}};
+  turns(3);
+  EXPECT_EQ(cursor_->state().next.sequence, 1U);
+  EXPECT_EQ(cursor_->state().records_delivered, 0U);
+  slow_.answers = {{1, {}}};
+  turns(3);
+  EXPECT_EQ(cursor_->state().next.sequence, 10U);
+  EXPECT_EQ(cursor_->state().records_delivered, 9U);
+  EXPECT_TRUE(planned().empty());
+  EXPECT_TRUE(shipper_->run_once(Pace::flush).caught_up);
+  const auto view = journal::read_ledger(files_, root_, "archive");
+  ASSERT_TRUE(view);
+  ASSERT_EQ(view->lines.size(), 3U);
+  EXPECT_EQ(view->lines[1].first, 4U);
+  EXPECT_EQ(view->lines[1].streams.at("acme/clicks").delivered, 3U);
+}
+
+TEST_F(ShipperWindowTest, nothing_is_caught_up_while_a_batch_is_under_way) {
+  source_.committed = 4;
+  for (int i = 0; i < 5; i++) {
+    const Step step = shipper_->run_once(Pace::flush);
+    EXPECT_FALSE(step.caught_up);
+    clock_.now += step.wait_us;
+  }
+}
+
+TEST_F(ShipperWindowTest, one_that_failed_comes_again_while_the_others_go_on) {
+  source_.committed = 10;
+  turns(10);
+  slow_.answers = {{4, {.outcome = Outcome::retry, .why = "reset"}}, {1, {}}, {7, {}}};
+  turns(5);
+  EXPECT_EQ(slow_.started, (Spans{{1, 3}, {4, 6}, {7, 9}, {4, 6}}));
+  EXPECT_EQ(cursor_->state().next.sequence, 4U);
+  EXPECT_EQ(planned(), (std::vector<std::uint64_t>{7, 10}));
+  slow_.answers = {{4, {.rejected = {{6, "no"}, {5, "no"}}}}};
+  turns(5);
+  EXPECT_EQ(cursor_->state().next.sequence, 10U);
+  EXPECT_EQ(cursor_->state().records_delivered, 7U);
+  EXPECT_EQ(cursor_->state().records_rejected, 2U);
+}
+
+TEST_F(ShipperWindowTest, after_a_crash_all_planned_batches_are_repeated_exactly) {
+  source_.committed = 30;
+  turns(10);
+  slow_.answers = {{4, {}}, {1, {}}};  // 4..6 and 7..9 are open again after the crash, or not.
+  turns(1);
+  slow_.started.clear();
+  slow_.under_way.clear();
+  options_.batch.batch_records = 100;
+  const std::uint64_t next = cursor_->state().next.sequence;
+  EXPECT_EQ(next, 7U);
+  restart();
+  turns(10);
+  ASSERT_GE(slow_.started.size(), 2U);
+  EXPECT_EQ(slow_.started[0], (std::pair<std::uint64_t, std::uint64_t>{7, 9}));
+  for (const std::uint64_t end : planned())
+    EXPECT_TRUE(end == 10 || end == 13 || end == 16 || end == 30);
+  for (int i = 0; i < 20 && cursor_->state().next.sequence != 30; i++) {
+    for (const auto& [first, last] : slow_.under_way) slow_.answers.push_back({first, {}});
+    turns(2);
+  }
+  EXPECT_EQ(cursor_->state().next.sequence, 30U);
+  EXPECT_EQ(cursor_->state().records_delivered, 29U);
+}
+
+TEST_F(ShipperTest, streams_that_are_not_for_the_sink_are_passed_and_counted) {
+  options_.streams = {"web.*", "app"};
+  start();
+  source_.committed = 8;  // All of them clicks.
+  run();
+  EXPECT_TRUE(sink_.offered.empty());
+  EXPECT_EQ(cursor_->state().next.sequence, 8U);
+  EXPECT_EQ(cursor_->state().records_skipped, 7U);
+  EXPECT_EQ(cursor_->state().records_delivered, 0U);
+  EXPECT_EQ(shipper_->figures().skipped_records, 7U);
+  options_.streams = {"web.*", "cl*"};
+  start();
+  source_.committed = 10;
+  run();
+  ASSERT_EQ(sink_.offered.size(), 1U);
+  EXPECT_EQ(sink_.offered[0].sequences, (std::vector<std::uint64_t>{8, 9}));
+}
+
+TEST_F(ShipperTest, the_ledger_balances_with_the_cursor_whatever_becomes_of_the_records) {
+  source_.committed = 12;
+  source_.damaged = {{5, 7}};
+  sink_.answers = {{.rejected = {{2, "no"}}}, {.outcome = Outcome::retry, .why = "down"}};
+  run();
+  const auto view = journal::read_ledger(files_, root_, "archive");
+  ASSERT_TRUE(view);
+  journal::LedgerLine sum;
+  for (const journal::LedgerLine& line : view->lines) add_to(sum, line);
+  const journal::CursorState& state = cursor_->state();
+  EXPECT_EQ(view->journal_id, journal_id);
+  EXPECT_EQ(sum.end, state.next.sequence);
+  const journal::LedgerCounts counts = sum.streams.at("acme/clicks");
+  EXPECT_EQ(counts.delivered, state.records_delivered);
+  EXPECT_EQ(counts.bytes, state.bytes_delivered);
+  EXPECT_EQ(counts.dead, state.records_rejected);
+  EXPECT_EQ(sum.lost, state.records_lost);
+  EXPECT_EQ(counts.delivered + counts.dead + sum.lost + sum.skipped, 11U);
 }
 
 }  // namespace

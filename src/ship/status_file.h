@@ -5,7 +5,7 @@
 //
 //   {"sink","updated_at","journal_id","next_sequence","committed_sequence","delivered_records",
 //    "delivered_bytes","pending_records","pending_bytes","lag_seconds","retries","dead_records",
-//    "lost_records","last_error","last_error_at"}
+//    "lost_records","skipped_records","last_error","last_error_at"}
 //
 // One thread.
 

@@ -105,11 +105,7 @@ class FileSinkTest : public testing::Test {
   ~FileSinkTest() override { fs::remove_all(root_); }
 
   FileSinkOptions options(Compression compression = Compression::none) {
-    return {.path = archive(),
-            .compression = compression,
-            .level = 1,
-            .envelope = false,
-            .formats = {}};
+    return {.path = archive(), .archive = {.compression = compression, .envelope = false}};
   }
   std::string archive() const { return (root_ / "archive").string(); }
 
@@ -306,8 +302,8 @@ TEST_F(FileSinkTest, a_directory_removed_by_hand_is_made_again) {
 
 TEST_F(FileSinkTest, formats_of_streams_are_obeyed) {
   FileSinkOptions with = options();
-  with.envelope = true;
-  with.formats["a"] = BodyFormat::ndjson;
+  with.archive.envelope = true;
+  with.archive.formats["a"] = BodyFormat::ndjson;
   FileSink sink(files_, with);
   const std::vector<Record> records{record(1, "a", noon_us, "1\n2\n"),
                                     record(2, "b", noon_us, "1\n2\n")};
