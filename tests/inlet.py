@@ -41,7 +41,7 @@ def environment(**more):
 
 def toml(settings):
     def value(v):
-        return json.dumps(v) if isinstance(v, (bool, int)) else f'"{v}"'
+        return json.dumps(v) if isinstance(v, (bool, int, list)) else f'"{v}"'
     return "\n".join(f"[{section}]\n" + "".join(f"{k} = {value(v)}\n" for k, v in keys.items())
                      for section, keys in settings.items())
 
