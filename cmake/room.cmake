@@ -3,6 +3,8 @@
 
 find_package(GTest REQUIRED)
 add_custom_target(unit_tests)
+# Of the rooms that have threads: what the thread sanitizer looks at.
+add_custom_target(threaded_tests)
 
 # Settings every object of ours is compiled with; libraries are SYSTEM, so only our code is judged.
 add_library(inlet_settings INTERFACE)
@@ -22,6 +24,10 @@ function(unit_test name source)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600)
   add_dependencies(unit_tests ${name})
+  if(name MATCHES "^(journal|http|serve|ship|load|main)_")
+    set_tests_properties(${name} PROPERTIES LABELS threads)
+    add_dependencies(threaded_tests ${name})
+  endif()
 endfunction()
 
 # room(NAME [USES room...] [LIBS library...])
