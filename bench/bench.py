@@ -19,14 +19,16 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import delivery  # noqa: E402
+import delivery_report  # noqa: E402
 import report  # noqa: E402
-from servers import (BUILD, DATA, FILE_BYTES, LOAD_CORE, ROOT, SERVER_CORE, SINK,
-                     Server, read_cursor, read_mark)  # noqa: E402
+from servers import (BUILD, DATA, FILE_BYTES, LOAD_CORE, ROOT, SERVER_CORE, Server,
+                     read_mark)  # noqa: E402
 
 SIZES = (256, 1024, 16384, 262144)
 CONNECTIONS = (64, 1000)
 IDLE_CONNECTIONS = 10_000
-PARTS = ("disk", "matrix", "latency", "memory", "startup", "sink")
+PARTS = ("disk", "matrix", "latency", "memory", "startup", *delivery.PARTS)
 
 
 class Plan:
@@ -39,7 +41,8 @@ class Plan:
         self.latency_seconds = 1.5 if quick else 10.0
         self.disk_seconds = 0.5 if quick else 5.0
         self.backlog_bytes = int((options.backlog_gib or (0.5 if quick else 10)) * (1 << 30))
-        self.sink_bytes = (1 << 28) if quick else (2 << 30)
+        self.delivery = delivery.Amounts.quick() if quick else delivery.Amounts(
+            repeats=min(self.repeats, 3))
         self.idle_connections = IDLE_CONNECTIONS
         self.parts = options.only.split(",") if options.only else list(PARTS)
         self.servers = options.servers.split(",")
@@ -176,35 +179,6 @@ def measure_startup(plan):
             "worst_seconds": max(seconds)}
 
 
-def measure_sink(plan):
-    """How fast the file sink empties a journal of 1 KiB records, on one core."""
-    rates = []
-    for _ in range(min(plan.repeats, 3)):
-        server = Server("inlet", shipped=False, journal_bytes=plan.sink_bytes * 2 + FILE_BYTES)
-        try:
-            server.wait()
-            mark = fill(server, 1024, plan.sink_bytes)
-        finally:
-            server.stop()
-        records = mark["sequence"] - 1
-        bytes_in_journal = (mark["segment"] - 1) * (64 << 20) + mark["offset"]
-        start = time.monotonic()
-        with open(DATA / "ship.log", "ab") as log:
-            ship = subprocess.Popen(["taskset", "-c", SERVER_CORE, BUILD / "inlet", "ship", SINK,
-                                     "--data", server.data], stdout=log, stderr=log)
-            while (read_cursor(server.journal) or 0) < mark["sequence"]:
-                if ship.poll() is not None or time.monotonic() - start > 300:
-                    raise RuntimeError(f"inlet ship did not empty the journal; see {log.name}")
-                time.sleep(0.01)
-            seconds = time.monotonic() - start
-            ship.send_signal(signal.SIGTERM)
-            ship.wait(60)
-        shutil.rmtree(server.data)
-        rates.append((bytes_in_journal / 1e6 / seconds, records / seconds))
-    return {"mb_per_s": median([rate[0] for rate in rates]),
-            "records_per_s": median([rate[1] for rate in rates])}
-
-
 def machine():
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii")
                 if line.startswith("model name")), "unknown CPU")
@@ -231,6 +205,7 @@ def arguments():
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that everything is cleaned up.
     plan = Plan(options)
     if (os.cpu_count() or 1) < 2:
         print("bench: two cores are needed, one for the server and one for the load")
@@ -241,14 +216,16 @@ def main():
     plan.idle_connections = min(plan.idle_connections, hard - 500)
     DATA.mkdir(parents=True, exist_ok=True)
     measures = {"disk": measure_disk, "matrix": measure_matrix, "latency": measure_latency,
-                "memory": measure_memory, "startup": measure_startup, "sink": measure_sink}
+                "memory": measure_memory, "startup": measure_startup}
+    measures |= {part: lambda plan, part=part: delivery.measure(part, plan.delivery)
+                 for part in delivery.PARTS}
     stored = DATA / ("quick.json" if options.quick else "results.json")
     results = json.loads(stored.read_text()) if stored.exists() and options.only else {}
     results["machine"] = dict(machine(), command=" ".join(["./dev bench", *sys.argv[1:]]),
                               repeats=plan.repeats)
     failures = 0
     for part in plan.parts:
-        if part in ("startup", "sink") and "inlet" not in plan.servers:
+        if part == "startup" and "inlet" not in plan.servers:
             continue
         say(part)
         try:
@@ -259,7 +236,8 @@ def main():
         stored.write_text(json.dumps(results, indent=1))
     shutil.rmtree(DATA / "data", ignore_errors=True)
     out = DATA if options.quick else ROOT / "docs"
-    (out / "PERFORMANCE.md").write_text(report.markdown(results))
+    (out / "PERFORMANCE.md").write_text(
+        report.markdown(results) + "\n" + delivery_report.markdown(results))
     if "matrix" in results:
         (out / "performance.svg").write_text(report.chart(results))
     say(f"written {out.relative_to(ROOT)}/PERFORMANCE.md, {stored.relative_to(ROOT)}")

@@ -46,24 +46,6 @@ def read_mark(journal):
     return dict(zip(names, struct.unpack_from("<QQQQQ", mark, 16)))
 
 
-def read_cursor(journal):
-    """Sequence of the first record not yet delivered (drawn in src/journal/cursor.h), or None."""
-    try:
-        slots = (journal / "cursors" / f"{SINK}.cursor").read_bytes()
-    except OSError:
-        return None
-    best = None
-    for at in (0, 4096):
-        slot = slots[at:at + 128]
-        if len(slot) < 128 or slot[:8] != b"INLETCUR":
-            continue
-        if crc32c(slot[:12] + slot[16:128]) == struct.unpack_from("<I", slot, 12)[0]:
-            generation, sequence = struct.unpack_from("<Q", slot, 16)[0], \
-                struct.unpack_from("<Q", slot, 48)[0]
-            best = max(best or (0, 0), (generation, sequence))
-    return best and best[1]
-
-
 class Shipped:
     """Stands in for a shipper that is always done: moves the cursor to the commit mark."""
 
@@ -88,7 +70,7 @@ class Shipped:
         for _ in range(2):
             self.generation += 1
             body = struct.pack("<QQQQQ", self.generation, mark["journal_id"], mark["segment"],
-                               mark["offset"], mark["sequence"]).ljust(112, b"\0")
+                               mark["offset"], mark["sequence"]).ljust(176, b"\0")
             head = b"INLETCUR" + struct.pack("<I", 1)
             slot = head + struct.pack("<I", crc32c(head + body)) + body
             slots += slot.ljust(4096, b"\0")

@@ -12,11 +12,13 @@ NONSENSE = [b"", b"<html>502</html>", b"{}", b'{"Records":[],"RequestResponses":
 
 
 class PutFake:
-    """`trouble` (0 to 1) is how much of everything goes wrong; it can be set at any time."""
+    """`trouble` (0 to 1) is how much of everything goes wrong; it can be set at any time. Where there
+    is any, the first two requests meet it."""
 
     def __init__(self, seed, trouble=0.0):
         self.chance = random.Random(seed)
         self.trouble = trouble
+        self.certain = 2 if trouble else 0
         self.lock = threading.Lock()
         self.stored = []        # (name of the stream, data, key) in order.
         self.confirmed = set()  # data
@@ -47,6 +49,9 @@ class PutFake:
     # ---- What happens to a request.
 
     def _fails(self):
+        if self.certain > 0:
+            self.certain -= 1
+            return True
         return self.chance.random() < self.trouble
 
     def _entries(self, request):

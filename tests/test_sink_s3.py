@@ -21,7 +21,7 @@ from s3_server import S3Server
 from wire import Wire, post, wait_until
 
 SEED = int(os.environ.get("INLET_S3_SEED", time.time_ns() % 1_000_000))
-KILLS = 12
+KILLS = int(os.environ.get("INLET_SINK_KILLS", 5))
 KEYS = {**NOTHING, "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": f"{CANARY}-key"}
 NAME = re.compile(r"tenant=\w+/stream=[a-z]+/date=\d{4}-\d\d-\d\d/hour=\d\d/"
                   r"[a-z0-9.-]+-[0-9a-f]{12}-[0-9a-f]{12}-[0-9a-f]{12}\.ndjson(\.zst|\.gz)?")
