@@ -12,8 +12,8 @@ NONSENSE = [b"", b"<html>502</html>", b"{}", b'{"Records":[],"RequestResponses":
 
 
 class PutFake:
-    """`trouble` (0 to 1) is how much of everything goes wrong; it can be set at any time. Where there
-    is any, the first two requests meet it."""
+    """`trouble` (0 to 1) is how much of everything goes wrong; it can be set at any time. Where
+    there is any, the first two requests meet it."""
 
     def __init__(self, seed, trouble=0.0):
         self.chance = random.Random(seed)

@@ -72,26 +72,22 @@ void put(std::vector<LedgerLine>& lines, LedgerLine line) {
   lines.push_back(std::move(line));
 }
 
-struct Parsed {
+// The whole lines; what follows was torn.
+LedgerView parse(std::string_view text) {
   LedgerView view;
-  std::uint64_t bytes = 0;  // Of the whole lines; what follows was torn.
-};
-
-Parsed parse(std::string_view text) {
-  Parsed parsed;
   const std::size_t first_end = text.find('\n');
-  if (first_end == std::string_view::npos || !text.starts_with(title)) return parsed;
+  if (first_end == std::string_view::npos || !text.starts_with(title)) return view;
   std::string_view id = text.substr(title.size(), first_end - title.size());
-  if (!take_number(id, parsed.view.journal_id, 16)) return {};
-  parsed.bytes = first_end + 1;
-  for (std::size_t end = text.find('\n', parsed.bytes); end != std::string_view::npos;
-       end = text.find('\n', parsed.bytes)) {
-    auto line = parse_line(text.substr(parsed.bytes, end - parsed.bytes));
+  if (!take_number(id, view.journal_id, 16)) return {};
+  std::size_t begin = first_end + 1;
+  for (std::size_t end = text.find('\n', begin); end != std::string_view::npos;
+       end = text.find('\n', begin)) {
+    auto line = parse_line(text.substr(begin, end - begin));
     if (!line) break;
-    put(parsed.view.lines, std::move(*line));
-    parsed.bytes = end + 1;
+    put(view.lines, std::move(*line));
+    begin = end + 1;
   }
-  return parsed;
+  return view;
 }
 
 Result<std::string> read_text(File& file) {
@@ -140,7 +136,7 @@ Result<LedgerView> read_ledger(FileSystem& files, const std::string& directory,
   if (!file) return fail(file);
   const auto text = read_text(**file);
   if (!text) return fail(text);
-  return parse(*text).view;
+  return parse(*text);
 }
 
 Ledger::Ledger(FileSystem& files, const std::string& directory, const std::string& sink)
@@ -155,28 +151,21 @@ Status Ledger::add(std::uint64_t journal_id, const LedgerLine& line) {
     if (const Status folded = fold(journal_id); !folded) return folded;
   }
   if (const Status put = write_all(*file_, as_bytes(text), end_bytes_, Flush::yes); !put) {
-    file_.reset();  // How much of it is there is looked at again.
+    file_.reset();
     return put;
   }
   end_bytes_ += text.size();
   return {};
 }
 
+// Always goes on in a new file: what is read back after a failed flush, ours or that of a process
+// before us, may be in a cache only, and no later flush of the same file would tell.
 Status Ledger::open(std::uint64_t journal_id) {
   file_.reset();
-  auto file = files_.open(path_, {.write = true, .create = true});
-  if (!file) return fail(file);
-  if (const Status safe = files_.sync_directory(parent_directory(path_)); !safe) return safe;
-  const auto text = read_text(**file);
-  if (!text) return fail(text);
-  const Parsed parsed = parse(*text);
-  if (parsed.view.journal_id != journal_id) return rewrite(journal_id, {});
-  // What was torn is written over, and must not look whole behind a shorter line.
-  if (parsed.bytes < text->size()) return rewrite(journal_id, parsed.view.lines);
-  file_ = std::move(*file);
-  journal_id_ = journal_id;
-  end_bytes_ = parsed.bytes;
-  return {};
+  const auto view = read_ledger(files_, directory_, sink_);
+  if (!view) return fail(view);
+  if (view->journal_id != journal_id) return rewrite(journal_id, {});
+  return rewrite(journal_id, view->lines);
 }
 
 // In a new file that takes the place of the old one.

@@ -52,6 +52,14 @@ void KafkaProgress::refuse(KafkaPlace place, std::uint64_t sequence, std::string
   reject(sequence, std::move(why));
 }
 
+void KafkaProgress::fail_unanswered(int error) {
+  for (KafkaTicket& ticket : window_) {
+    if (ticket.state != KafkaTicket::State::under_way) continue;
+    ticket.state = KafkaTicket::State::failed;
+    ticket.error = error;
+  }
+}
+
 void KafkaProgress::rewind(bool undone) {
   slide();
   if (undone) {

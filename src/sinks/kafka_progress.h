@@ -49,6 +49,9 @@ class KafkaProgress {
     rejected_.try_emplace(sequence, std::move(why));
   }
 
+  // What is still under way will not be answered.
+  void fail_unanswered(int error);
+
   // After everything in the window was answered: ends the window. What arrived counts, or with
   // `undone` (the transaction was aborted) nothing does.
   void rewind(bool undone);

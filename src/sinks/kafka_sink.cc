@@ -14,6 +14,7 @@ namespace {
 
 constexpr Microseconds slice_us = 50'000;         // Of waiting, between looks at the clock.
 constexpr Microseconds drain_us_max = 5'000'000;  // For answers to what was sent before a failure.
+constexpr Microseconds purge_us_max = 1'000'000;  // For librdkafka to let go of what it holds.
 constexpr std::size_t flush_messages_max = 1000;
 constexpr std::size_t routes_max = 10'000;        // Remembered; then all are looked up anew.
 constexpr std::size_t set_bytes_min = 16U << 10;  // Brokers take sets of so many bytes.
@@ -285,11 +286,30 @@ void KafkaSink::start_draining(std::string why) {
 }
 
 void KafkaSink::drain(Microseconds wait_us) {
-  const bool is_late = clock_.steady_us() >= drain_until_us_;
+  const Microseconds late_us = clock_.steady_us() - drain_until_us_;
   // Again and again: what fails on the way is put back into the queue.
-  producer_->purge(is_late ? KafkaProducer::Purge::everything : KafkaProducer::Purge::queued);
+  producer_->purge(late_us >= 0 ? KafkaProducer::Purge::everything : KafkaProducer::Purge::queued);
   producer_->poll(wait_us);
-  if (producer_->under_way() == 0) judge();
+  if (producer_->under_way() > 0 && late_us < purge_us_max) return;
+  judge();
+}
+
+// Ends the window, and the producer unless it never got through: then it has no past that could get
+// in the way.
+void KafkaSink::let_go() {
+  const std::size_t lost = producer_->under_way();
+  if (lost > 0) {
+    // librdkafka 2.0 forgets messages whose partition vanishes before it has a leader.
+    log_warn("kafka", "messages were never answered; the producer is replaced",
+             {{"messages", lost}});
+  }
+  if (options_.transactional || lost > 0 || producer_->used() || producer_->is_dead()) {
+    drop_producer();
+  } else {
+    producer_->forget_failures();
+  }
+  progress_.fail_unanswered(RD_KAFKA_RESP_ERR__PURGE_INFLIGHT);
+  progress_.rewind(options_.transactional);
 }
 
 // Everything is answered, and something failed: goes on if only messages themselves are at fault.
@@ -305,14 +325,8 @@ void KafkaSink::judge() {
                                  kafka_error_text(ticket.error));
     }
   }
-  progress_.rewind(transaction_ != nullptr);
   const std::string trouble = producer_trouble();
-  // A producer that never got through has no past that could get in the way.
-  if (transaction_ || producer_->used() || producer_->is_dead()) {
-    drop_producer();
-  } else {
-    producer_->forget_failures();
-  }
+  let_go();
   if (!failure_.empty()) return give_back(failure_);
   if (!first_fault_.empty()) return give_back(first_fault_);
   if (!sets_suspected_ && !messages_refused_) {
@@ -347,18 +361,12 @@ void KafkaSink::abandon() {
   if (phase_ == Phase::idle) return;
   phase_ = Phase::idle;
   if (!producer_) return;
-  const Microseconds until = clock_.steady_us() + drain_us_max;
+  const Microseconds until = clock_.steady_us() + purge_us_max;
   while (producer_->under_way() > 0 && clock_.steady_us() < until) {
     producer_->purge(KafkaProducer::Purge::everything);
     producer_->poll(1'000);
   }
-  const bool all_known = producer_->under_way() == 0;
-  drop_producer();  // From here on nothing views the batch.
-  if (all_known) {
-    progress_.rewind(options_.transactional);
-  } else {
-    progress_.finish();
-  }
+  let_go();  // From here on nothing views the batch.
 }
 
 std::string KafkaSink::producer_trouble() const {

@@ -79,6 +79,7 @@ class KafkaSink final : public Sink, private KafkaTaker {
   void drain(Microseconds wait_us);
   void judge();
   void judge_message(const KafkaTicket& ticket);
+  void let_go();
   void give_back(std::string why);
   void drop_producer();
 

@@ -21,8 +21,8 @@
 namespace inlet::sinks {
 namespace {
 
-constexpr std::int16_t produce_request = 0, offset_fetch_request = 9, init_producer_id_request = 22,
-                       end_txn_request = 26;
+constexpr std::int16_t add_partitions_request = 24, produce_request = 0, offset_fetch_request = 9,
+                       init_producer_id_request = 22, end_txn_request = 26;
 constexpr Microseconds patience_us = 30'000'000;
 constexpr std::uint64_t journal_id = 0xabc;
 
@@ -69,6 +69,10 @@ class Cluster {
   }
   void down() { ASSERT_EQ(rd_kafka_mock_broker_set_down(mock_, 1), 0); }
   void up() { ASSERT_EQ(rd_kafka_mock_broker_set_up(mock_, 1), 0); }
+  void clear_failures(std::int16_t request) { rd_kafka_mock_clear_request_errors(mock_, request); }
+  void set_error(const char* topic, rd_kafka_resp_err_t error) {
+    rd_kafka_mock_topic_set_error(mock_, topic, error);
+  }
   void fail(std::int16_t request, std::vector<rd_kafka_resp_err_t> errors) {
     rd_kafka_mock_push_request_errors_array(mock_, request, errors.size(), errors.data());
   }
@@ -188,9 +192,11 @@ class KafkaSinkTest : public testing::Test {
   // Repeats as a shipper would.
   Delivery deliver_at_last(Sink& sink, const Batch& what) {
     Delivery delivery;
-    for (int attempts = 0; attempts < 20; attempts++) {
+    const Microseconds until = clock_.steady_us() + patience_us;
+    while (clock_.steady_us() < until) {
       delivery = deliver(sink, what);
       if (delivery.outcome == Outcome::delivered) return delivery;
+      clock_.sleep(50'000);
     }
     ADD_FAILURE() << delivery.why;
     return delivery;
@@ -311,6 +317,28 @@ TEST_F(KafkaSinkTest, ABrokerThatIsDownIsWaitedForAndNothingIsLost) {
   EXPECT_EQ(delivery.outcome, Outcome::retry);
   EXPECT_NE(delivery.why.find("Kafka took nothing for 1 s"), std::string::npos) << delivery.why;
   cluster_.up();
+  deliver_at_last(*sink, batch());
+  expect_all();
+}
+
+TEST_F(KafkaSinkTest, ATopicThatVanishesUnderItsMessagesDoesNotHoldTheBatchForEver) {
+  make_transactional();
+  options_.timeout_us = 1'000'000;
+  options_.properties = {"topic.metadata.refresh.interval.ms=100"};
+  add_numbers(100);
+  // The partitions never get into the transaction, and then they are gone.
+  cluster_.fail(add_partitions_request,
+                std::vector(1000, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS));
+  const auto sink = make();
+  sink->start(batch());
+  EXPECT_FALSE(sink->finish(900'000));
+  cluster_.set_error("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  std::optional<Answer> answer;
+  for (int i = 0; i < 200 && !answer; i++) answer = sink->finish(100'000);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->delivery.outcome, Outcome::retry);
+  cluster_.clear_failures(add_partitions_request);
+  cluster_.set_error("t", RD_KAFKA_RESP_ERR_NO_ERROR);
   deliver_at_last(*sink, batch());
   expect_all();
 }
