@@ -24,7 +24,7 @@ from wire import Wire, request, wait_until
 
 DELIVERY_S = 90
 SECRET = "correct-horse-battery"
-# Nothing is recycled where a sink has no shipper.
+# For what piles up while a sink has no shipper or no broker.
 ROOMY = {"journal": {"max_bytes": "768MiB"}}
 
 
@@ -52,8 +52,10 @@ def wait_delivered(node, count, timeout_s=DELIVERY_S):
     def dealt_with():
         said = status(node)
         return said.get("delivered_records", 0) + said.get("dead_records", 0) >= count
-    wait_until(dealt_with, f"{count} records went through the sink, says {status(node)}",
-               timeout_s, 0.1)
+    try:
+        wait_until(dealt_with, f"{count} records went through the sink", timeout_s, 0.1)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the shipper says {status(node)}") from None
 
 
 class Sent:
@@ -119,7 +121,7 @@ class Feeder(threading.Thread):
                 bodies = [b"%s-%d" % (self.stream.encode(), number + i) for i in range(20)]
                 number += len(bodies)
                 self.sent.post(self.node, self.stream, *bodies)
-                time.sleep(0.01)
+                time.sleep(0.05)  # Several hundred a second are enough.
         except Exception as error:  # For the test's own thread.
             self.error = error
 
@@ -262,7 +264,7 @@ def test_a_broker_that_is_not_there_at_the_start_is_waited_for(here, make_node):
 def test_a_broker_killed_in_the_middle_costs_nothing(here, make_node):
     with Cluster(here / "kafka") as cluster:
         cluster.start()
-        node = make_node(settings(cluster, "killed")).start()
+        node = make_node(settings(cluster, "killed", node=ROOMY)).start()
         sent = Sent()
         with feeding(node, sent, "a", "b", "c"):
             for _ in range(2):
@@ -279,8 +281,10 @@ def test_a_broker_killed_in_the_middle_costs_nothing(here, make_node):
 def test_of_three_brokers_one_may_die(here, make_node):
     with Cluster(here / "kafka", brokers=3) as cluster:
         cluster.start()
-        node = make_node(settings(cluster, "three")).start()
-        sure = make_node(settings(cluster, "sure", transactional=True)).start()
+        node = make_node(settings(cluster, "three", node=ROOMY)).start()
+        sure = make_node(settings(cluster, "sure", node=ROOMY, transactional=True))
+        sure.deaths_expected = True  # librdkafka 2.0 may crash when a broker dies in a transaction.
+        sure.start()
         sent, sent_sure = Sent(), Sent()
         with feeding(node, sent, "a", "b", "c"), feeding(sure, sent_sure, "a", "b"):
             for broker in cluster.brokers[:2]:

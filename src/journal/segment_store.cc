@@ -93,7 +93,7 @@ void SegmentStore::turn(std::uint64_t next_sequence, std::uint64_t current_offse
 std::optional<CursorView> SegmentStore::cursor_of(const std::string& sink) const {
   auto cursor = read_cursor(files_, options_.directory, sink);
   if (!cursor || !*cursor || (*cursor)->latest.journal_id != journal_id_) return std::nullopt;
-  return std::move(*cursor);
+  return *cursor;
 }
 
 std::uint64_t SegmentStore::delivered_sequence() const {

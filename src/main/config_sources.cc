@@ -234,10 +234,10 @@ std::string list_of(const std::string& value) {
   try {
     const toml::table parsed = toml::parse("list = " + value);
     const toml::array* const items = parsed["list"].as_array();
-    if (items != nullptr && shape_of(*items) == Shape::list) return lines_of(*items);
-  } catch (const toml::parse_error&) {  // Then it is one item, and whoever uses it will say so.
+    return items != nullptr && shape_of(*items) == Shape::list ? lines_of(*items) : value;
+  } catch (const toml::parse_error&) {
+    return value;  // One item, and whoever uses it will say what is wrong with it.
   }
-  return value;
 }
 
 }  // namespace

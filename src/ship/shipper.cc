@@ -10,7 +10,6 @@
 namespace inlet::ship {
 
 using journal::CursorState;
-using journal::Position;
 
 namespace {
 
@@ -336,7 +335,9 @@ Status Shipper::settle(BatchInHand& batch) {
 // ---- Failures and figures.
 
 Step Shipper::back_off(sinks::Outcome outcome, const std::string& why, Microseconds asked_us) {
-  attempts_++;
+  // Batches that fail together, while one waits already, are one attempt.
+  if (clock_.steady_us() >= not_before_us_) attempts_++;
+  attempts_ = std::max<std::uint64_t>(attempts_, 1);
   retries_++;
   last_error_ = why;
   last_error_us_ = clock_.wall_us();

@@ -47,9 +47,9 @@ void KafkaProgress::slide() {
   }
 }
 
-void KafkaProgress::refuse(KafkaPlace place, std::uint64_t sequence, std::string why) {
+void KafkaProgress::refuse(KafkaPlace place, std::uint64_t sequence, const std::string& why) {
   refused_.insert(place);
-  reject(sequence, std::move(why));
+  reject(sequence, why);
 }
 
 void KafkaProgress::fail_unanswered(int error) {

@@ -44,9 +44,9 @@ class KafkaProgress {
   [[nodiscard]] const std::deque<KafkaTicket>& window() const { return window_; }
 
   // The message will never be taken: its record is for the dead letters.
-  void refuse(KafkaPlace place, std::uint64_t sequence, std::string why);
-  void reject(std::uint64_t sequence, std::string why) {
-    rejected_.try_emplace(sequence, std::move(why));
+  void refuse(KafkaPlace place, std::uint64_t sequence, const std::string& why);
+  void reject(std::uint64_t sequence, const std::string& why) {
+    rejected_.try_emplace(sequence, why);
   }
 
   // What is still under way will not be answered.

@@ -299,7 +299,7 @@ void KafkaSink::drain(Microseconds wait_us) {
 void KafkaSink::let_go() {
   const std::size_t lost = producer_->under_way();
   if (lost > 0) {
-    // librdkafka 2.0 forgets messages whose partition vanishes before it has a leader.
+    // Seen once with librdkafka 2.0, after a failover in which a new topic's partitions vanished.
     log_warn("kafka", "messages were never answered; the producer is replaced",
              {{"messages", lost}});
   }
