@@ -114,6 +114,11 @@ class Checker {
     template_fits("topic", sink_.topic);
     one_of("sasl_mechanism", sink_.sasl_mechanism, mechanisms);
     if (!sink_.sasl_mechanism.empty() && sink_.user.empty()) need("user", sink_.user);
+    if (sink_.sasl_mechanism.empty() && !sink_.user.empty()) {
+      wrong_("user", "needs sasl_mechanism, which says how it is proved");
+    }
+    if (!sink_.tls && !sink_.ca_file.empty()) wrong_("ca_file", "needs tls = true");
+    if (!sink_.tls && !sink_.cert_file.empty()) wrong_("cert_file", "needs tls = true");
     for (const std::string& property : sink_.properties) {
       if (property.find('=') != std::string::npos) continue;
       wrong_("properties", fmt::format("\"{}\" is not NAME=VALUE", property));
@@ -151,7 +156,8 @@ class Checker {
   }
 
   void check_pair() {
-    if (!sink_.cert_file.empty() && sink_.key_file.empty()) need("key_file", sink_.key_file);
+    if (!sink_.cert_file.empty()) need("key_file", sink_.key_file);
+    if (!sink_.key_file.empty()) need("cert_file", sink_.cert_file);
   }
 
   void need(std::string_view key, const std::string& value) {
