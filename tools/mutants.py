@@ -25,6 +25,7 @@ MUTANTS = {
     "recycle_before_durable": ["sim_delivery_model_test"],
     "retry_failed_flush": ["sim_journal_model_test"],
     "no_directory_flush": ["sim_journal_model_test"],
+    "plan_not_saved": ["sim_delivery_window_model_test"],
     "recovery_off_by_one": ["sim_journal_model_test", "journal_journal_test"],
 }
 

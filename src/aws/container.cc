@@ -62,6 +62,7 @@ class ContainerSource final : public CredentialSource {
                        : "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with /"};
     }
     if (const Status added = add_token(request); !added) return added.error();
+    request.direct = request.url.starts_with("http://");  // Then it is near: no proxy's business.
     request.connect_timeout_us = connect_timeout_us;
     request.timeout_us = timeout_us;
     return request;

@@ -76,6 +76,7 @@ class MetadataSource final : public CredentialSource {
     fetch::Request request;
     request.url = fmt::format("{}{}", url_, path);
     request.headers = {{"X-aws-ec2-metadata-token", token_}};
+    request.direct = true;  // It is this machine's own, and no proxy's business.
     request.connect_timeout_us = connect_timeout_us;
     request.timeout_us = timeout_us;
     return request;

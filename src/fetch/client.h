@@ -36,6 +36,7 @@ struct Request {
   std::string url;
   Headers headers;   // Content-Length and Host are added; "Expect" is never sent.
   std::string body;  // Sent with POST, PUT and PATCH, also when empty.
+  bool direct = false;  // Past the proxies that the environment names.
   std::size_t response_bytes_max = 1U << 20;
   Microseconds connect_timeout_us = 5'000'000;  // Name, connection and TLS, once it is its turn.
   Microseconds timeout_us = 30'000'000;         // All of it, from start() on.

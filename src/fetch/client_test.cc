@@ -121,7 +121,7 @@ class ClientTest : public testing::Test {
   Client client_{ClientOptions{}};
 };
 
-TEST_F(ClientTest, ARequestArrivesAsItWasMadeAndItsAnswerComesBack) {
+TEST_F(ClientTest, a_request_arrives_as_it_was_made_and_its_answer_comes_back) {
   RawRequest seen;
   RawServer server([&](RawConnection& peer) {
     seen = peer.read().value_or(RawRequest());
@@ -148,7 +148,19 @@ TEST_F(ClientTest, ARequestArrivesAsItWasMadeAndItsAnswerComesBack) {
   EXPECT_EQ(seen.headers.count("content-type"), 0U);
 }
 
-TEST_F(ClientTest, EveryMethodSendsABodyOrNone) {
+TEST_F(ClientTest, a_proxy_of_the_environment_is_used_unless_the_request_is_direct) {
+  RawServer server([](RawConnection& peer) {
+    if (peer.read()) peer.answer(200, "near");
+  });
+  ::setenv("http_proxy", "http://127.0.0.1:1", 1);  // Where nobody listens.
+  Request request = post(server.url());
+  EXPECT_EQ(fetch(request).fault, Fault::connect);
+  request.direct = true;
+  EXPECT_EQ(fetch(request).body, "near");
+  ::unsetenv("http_proxy");
+}
+
+TEST_F(ClientTest, every_method_sends_a_body_or_none) {
   for (const std::string method : {"GET", "HEAD", "DELETE", "POST", "PUT", "PATCH"}) {
     RawRequest seen;
     RawServer server([&](RawConnection& peer) {
@@ -169,7 +181,7 @@ TEST_F(ClientTest, EveryMethodSendsABodyOrNone) {
   }
 }
 
-TEST_F(ClientTest, AnswersInEveryNotationAreRead) {
+TEST_F(ClientTest, answers_in_every_notation_are_read) {
   const std::string chunked =
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
       "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nRetry-After: 9\r\n\r\n";
@@ -181,7 +193,7 @@ TEST_F(ClientTest, AnswersInEveryNotationAreRead) {
   EXPECT_EQ(fetch_bytes("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nokmore").body, "ok");
 }
 
-TEST_F(ClientTest, InterimAnswersArePassedOver) {
+TEST_F(ClientTest, interim_answers_are_passed_over) {
   const Response response = fetch_bytes(
       "HTTP/1.1 100 Continue\r\nX-Interim: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Final: 1\r\n\r\nok");
@@ -191,7 +203,7 @@ TEST_F(ClientTest, InterimAnswersArePassedOver) {
   EXPECT_EQ(response.header("x-final"), "1");
 }
 
-TEST_F(ClientTest, FoldedHeaderLinesDoNoHarm) {
+TEST_F(ClientTest, folded_header_lines_do_no_harm) {
   RawServer server([](RawConnection& peer) {
     for (int i = 0; peer.read(); i++) {
       if (i % 2 == 0) {
@@ -204,7 +216,7 @@ TEST_F(ClientTest, FoldedHeaderLinesDoNoHarm) {
   for (int i = 0; i < 20; i++) static_cast<void>(fetch(post(server.url())));
 }
 
-TEST_F(ClientTest, AnswersWithoutEndAreFaults) {
+TEST_F(ClientTest, answers_without_end_are_faults) {
   const std::string head = "HTTP/1.1 200 OK\r\n";
   const std::string block(16'000, 'x');
   EXPECT_EQ(fetch_endless("", "HTTP/1.1 100 Continue\r\n\r\n").fault, Fault::answer);
@@ -218,7 +230,7 @@ TEST_F(ClientTest, AnswersWithoutEndAreFaults) {
             Fault::answer);
 }
 
-TEST_F(ClientTest, ABodyMayBeAsLongAsAllowedAndNoLonger) {
+TEST_F(ClientTest, a_body_may_be_as_long_as_allowed_and_no_longer) {
   for (const std::size_t more : {0U, 1U}) {
     RawServer server([&](RawConnection& peer) {
       if (peer.read()) peer.answer(200, std::string(1000 + more, 'x'));
@@ -229,7 +241,7 @@ TEST_F(ClientTest, ABodyMayBeAsLongAsAllowedAndNoLonger) {
   }
 }
 
-TEST_F(ClientTest, GarbageIsAFault) {
+TEST_F(ClientTest, garbage_is_a_fault) {
   for (const std::string bytes :
        {"SSH-2.0-OpenSSH_9.2\r\n", "\r\n\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 OK\r\n\r\n",
         "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
@@ -242,7 +254,7 @@ TEST_F(ClientTest, GarbageIsAFault) {
   }
 }
 
-TEST_F(ClientTest, AnAnswerThatBreaksOffIsAnInterruption) {
+TEST_F(ClientTest, an_answer_that_breaks_off_is_an_interruption) {
   EXPECT_EQ(fetch_bytes("").fault, Fault::interrupted);
   EXPECT_EQ(fetch_bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab").fault,
             Fault::interrupted);
@@ -258,13 +270,13 @@ TEST_F(ClientTest, AnAnswerThatBreaksOffIsAnInterruption) {
   EXPECT_NE(response.why.find("127.0.0.1:" + std::to_string(server.port())), std::string::npos);
 }
 
-TEST_F(ClientTest, ARefusalCountsAlsoWhenItBreaksOff) {
+TEST_F(ClientTest, a_refusal_counts_also_when_it_breaks_off) {
   const Response response = fetch_bytes("HTTP/1.1 413 Large\r\nContent-Length: 99\r\n\r\ntoo lar");
   EXPECT_EQ(response.status, 413);
   EXPECT_EQ(response.body, "too lar");
 }
 
-TEST_F(ClientTest, RedirectsAreNotFollowed) {
+TEST_F(ClientTest, redirects_are_not_followed) {
   std::atomic<int> requests = 0;
   RawServer server([&](RawConnection& peer) {
     while (peer.read()) {
@@ -278,14 +290,14 @@ TEST_F(ClientTest, RedirectsAreNotFollowed) {
   EXPECT_EQ(requests, 1);
 }
 
-TEST_F(ClientTest, APortWhereNobodyListensIsAFaultOfTheConnection) {
+TEST_F(ClientTest, a_port_where_nobody_listens_is_a_fault_of_the_connection) {
   RawServer server([](RawConnection&) {});
   const std::string url = server.url();
   server.stop();
   EXPECT_EQ(fetch(post(url)).fault, Fault::connect);
 }
 
-TEST_F(ClientTest, AServerWithoutTlsIsAFaultOfTls) {
+TEST_F(ClientTest, a_server_without_tls_is_a_fault_of_tls) {
   RawServer server([](RawConnection& peer) {
     peer.send("HTTP/1.1 400 Bad Request\r\n\r\n");
     peer.wait_until_closed();
@@ -295,14 +307,14 @@ TEST_F(ClientTest, AServerWithoutTlsIsAFaultOfTls) {
   EXPECT_EQ(fetch(std::move(request)).fault, Fault::tls);
 }
 
-TEST_F(ClientTest, AnUnknownNameIsAFaultOfTheName) {
+TEST_F(ClientTest, an_unknown_name_is_a_fault_of_the_name) {
   const Response response = fetch(post("http://nobody.invalid/?key=secret"));
   EXPECT_EQ(response.fault, Fault::resolve);
   EXPECT_NE(response.why.find("nobody.invalid"), std::string::npos) << response.why;
   EXPECT_EQ(response.why.find("secret"), std::string::npos) << response.why;
 }
 
-TEST_F(ClientTest, ANameThatHangsHoldsNobodyUp) {
+TEST_F(ClientTest, a_name_that_hangs_holds_nobody_up) {
   RawServer server([](RawConnection& peer) {
     while (peer.read()) peer.answer(200);
   });
@@ -325,7 +337,7 @@ TEST_F(ClientTest, ANameThatHangsHoldsNobodyUp) {
   hanging_names.release();
 }
 
-TEST_F(ClientTest, WhatCannotBeSentIsAFaultAndNothingIsSent) {
+TEST_F(ClientTest, what_cannot_be_sent_is_a_fault_and_nothing_is_sent) {
   RawServer server([](RawConnection& peer) {
     while (peer.read()) peer.answer(200);
   });
@@ -348,14 +360,14 @@ TEST_F(ClientTest, WhatCannotBeSentIsAFaultAndNothingIsSent) {
   EXPECT_EQ(server.connections(), 0);
 }
 
-TEST_F(ClientTest, ASilentServerIsAnInterruptionAfterTheTimeout) {
+TEST_F(ClientTest, a_silent_server_is_an_interruption_after_the_timeout) {
   RawServer server([](RawConnection& peer) { peer.wait_until_closed(); });
   Request request = post(server.url());
   request.timeout_us = soon_us;
   EXPECT_EQ(fetch(std::move(request)).fault, Fault::interrupted);
 }
 
-TEST_F(ClientTest, AnAnswerThatTricklesIsAnInterruptionAfterTheTimeout) {
+TEST_F(ClientTest, an_answer_that_trickles_is_an_interruption_after_the_timeout) {
   RawServer server([](RawConnection& peer) {
     peer.read();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx");
@@ -366,7 +378,7 @@ TEST_F(ClientTest, AnAnswerThatTricklesIsAnInterruptionAfterTheTimeout) {
   EXPECT_EQ(fetch(std::move(request)).fault, Fault::interrupted);
 }
 
-TEST_F(ClientTest, ConnectionsAreKept) {
+TEST_F(ClientTest, connections_are_kept) {
   RawServer server([](RawConnection& peer) {
     while (peer.read()) peer.answer(200, "ok");
   });
@@ -374,7 +386,7 @@ TEST_F(ClientTest, ConnectionsAreKept) {
   EXPECT_EQ(server.connections(), 1);
 }
 
-TEST_F(ClientTest, NothingIsSentTwiceWhenAKeptConnectionBreaks) {
+TEST_F(ClientTest, nothing_is_sent_twice_when_a_kept_connection_breaks) {
   for (const std::string method : {"POST", "GET"}) {
     std::atomic<int> requests = 0;
     RawServer server([&](RawConnection& peer) {
@@ -392,7 +404,7 @@ TEST_F(ClientTest, NothingIsSentTwiceWhenAKeptConnectionBreaks) {
   }
 }
 
-TEST_F(ClientTest, RequestsRunInParallel) {
+TEST_F(ClientTest, requests_run_in_parallel) {
   constexpr int count = 16;
   std::latch all_there(count);
   RawServer server([&](RawConnection& peer) {
@@ -415,7 +427,7 @@ TEST_F(ClientTest, RequestsRunInParallel) {
   }
 }
 
-TEST_F(ClientTest, NoMoreConnectionsThanAllowedAndEveryRequestGetsItsTurn) {
+TEST_F(ClientTest, no_more_connections_than_allowed_and_every_request_gets_its_turn) {
   constexpr int count = 30;
   constexpr int allowed = 3;
   std::mutex mutex;
@@ -447,7 +459,7 @@ TEST_F(ClientTest, NoMoreConnectionsThanAllowedAndEveryRequestGetsItsTurn) {
   EXPECT_EQ(server.connections(), allowed);
 }
 
-TEST_F(ClientTest, ARequestThatNeverGetsItsTurnTimesOutUnsent) {
+TEST_F(ClientTest, a_request_that_never_gets_its_turn_times_out_unsent) {
   RawServer server([](RawConnection& peer) { peer.wait_until_closed(); });
   Client client({.connections_max = 1});
   const std::uint64_t first = client.start(post(server.url()));
@@ -462,7 +474,7 @@ TEST_F(ClientTest, ARequestThatNeverGetsItsTurnTimesOutUnsent) {
   client.cancel(first);
 }
 
-TEST_F(ClientTest, ACancelledRequestHasNoAnswerAndOthersDo) {
+TEST_F(ClientTest, a_cancelled_request_has_no_answer_and_others_do) {
   RawServer silent([](RawConnection& peer) { peer.wait_until_closed(); });
   RawServer server([](RawConnection& peer) {
     while (peer.read()) peer.answer(200);
@@ -485,14 +497,14 @@ TEST_F(ClientTest, ACancelledRequestHasNoAnswerAndOthersDo) {
   EXPECT_FALSE(client.finish(patience_us)) << "nothing is under way";
 }
 
-TEST_F(ClientTest, AClientMayEndWithRequestsUnderWay) {
+TEST_F(ClientTest, a_client_may_end_with_requests_under_way) {
   RawServer silent([](RawConnection& peer) { peer.wait_until_closed(); });
   Client client({.connections_max = 2});
   for (int i = 0; i < 5; i++) static_cast<void>(client.start(post(silent.url())));
   EXPECT_FALSE(client.finish(0));
 }
 
-TEST_F(ClientTest, RandomAnswersEndEveryRequest) {
+TEST_F(ClientTest, random_answers_end_every_request) {
   const unsigned seed = std::random_device()();
   RecordProperty("seed", std::to_string(seed));
   std::printf("seed %u\n", seed);
@@ -510,7 +522,7 @@ TEST_F(ClientTest, RandomAnswersEndEveryRequest) {
   }
 }
 
-TEST(RetryAfter, SecondsAndDatesAreUnderstoodAndNothingElse) {
+TEST(RetryAfter, seconds_and_dates_are_understood_and_nothing_else) {
   constexpr Microseconds now_us = 784'111'777 * second_us;  // Sun, 06 Nov 1994 08:49:37 GMT.
   const auto after = [&](std::string_view value) { return retry_after_us(value, now_us); };
   EXPECT_EQ(after("120"), 120 * second_us);

@@ -14,13 +14,13 @@ namespace {
 constexpr Microseconds second_us = 1'000'000;
 constexpr Microseconds example_us = 784'111'777 * second_us;
 
-TEST(HttpDate, TheExamplesOfTheSpecificationAreOneTime) {
+TEST(HttpDate, the_examples_of_the_specification_are_one_time) {
   EXPECT_EQ(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT", example_us), example_us);
   EXPECT_EQ(parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT", example_us), example_us);
   EXPECT_EQ(parse_http_date("Sun Nov  6 08:49:37 1994", example_us), example_us);
 }
 
-TEST(HttpDate, EdgesOfTheCalendar) {
+TEST(HttpDate, edges_of_the_calendar) {
   const auto parse = [](std::string_view text) { return parse_http_date(text, example_us); };
   EXPECT_EQ(parse("Thu, 01 Jan 1970 00:00:00 GMT"), 0);
   EXPECT_EQ(parse("Tue, 29 Feb 2000 23:59:59 GMT"), 951'868'799 * second_us);
@@ -33,7 +33,7 @@ TEST(HttpDate, EdgesOfTheCalendar) {
   EXPECT_FALSE(parse("Sun, 06 Nov 1994 08:49:61 GMT"));
 }
 
-TEST(HttpDate, AYearOfTwoDigitsIsAtMostFiftyYearsAhead) {
+TEST(HttpDate, a_year_of_two_digits_is_at_most_fifty_years_ahead) {
   constexpr Microseconds in_2026_us = 1'790'000'000 * second_us;
   EXPECT_EQ(parse_http_date("Friday, 06-Nov-76 08:49:37 GMT", in_2026_us),
             Microseconds{3'371'878'177} * second_us)
@@ -47,7 +47,7 @@ TEST(HttpDate, AYearOfTwoDigitsIsAtMostFiftyYearsAhead) {
       << "2000";
 }
 
-TEST(HttpDate, NoByteMayBeMissingOrAdded) {
+TEST(HttpDate, no_byte_may_be_missing_or_added) {
   for (const std::string text : {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
                                  "Sun Nov  6 08:49:37 1994"}) {
     for (std::size_t i = 0; i < text.size(); i++) {

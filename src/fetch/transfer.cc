@@ -172,6 +172,7 @@ void Transfer::set_limits(Microseconds now_us) {
   set(to, CURLOPT_NOSIGNAL, 1L);
   set(to, CURLOPT_PROTOCOLS_STR, "http,https");
   set(to, CURLOPT_FOLLOWLOCATION, 0L);
+  if (request_.direct) set(to, CURLOPT_PROXY, "");
   set(to, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   set(to, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(to, CURLOPT_TCP_KEEPALIVE, 1L);

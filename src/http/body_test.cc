@@ -103,7 +103,7 @@ std::string chunked(std::string_view data, std::size_t chunk_bytes) {
   return text + "0\r\n\r\n";
 }
 
-TEST(Body, RandomBodiesArriveWholeAndTheNextRequestIsLeftAlone) {
+TEST(Body, random_bodies_arrive_whole_and_the_next_request_is_left_alone) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -129,7 +129,7 @@ TEST(Body, RandomBodiesArriveWholeAndTheNextRequestIsLeftAlone) {
   }
 }
 
-TEST(Body, MemoryIsAskedForOnlyWhenTheSmallBufferIsFullAndThenAsItFills) {
+TEST(Body, memory_is_asked_for_only_when_the_small_buffer_is_full_and_then_as_it_fills) {
   const std::string data(100'000, 'x');
   const std::string bytes = sized(data);
   Feed feed(bytes);
@@ -148,7 +148,7 @@ TEST(Body, MemoryIsAskedForOnlyWhenTheSmallBufferIsFullAndThenAsItFills) {
   feed.input.release(feed.pool);
 }
 
-TEST(Body, ChunkedBodiesAreCutOffAtTheLimitWithoutWaitingForTheirBytes) {
+TEST(Body, chunked_bodies_are_cut_off_at_the_limit_without_waiting_for_their_bytes) {
   for (const std::uint64_t bytes : {body_bytes_max, body_bytes_max + 1}) {
     const std::string coded = chunked(std::string(bytes, 'x'), 5000);
     Feed feed(coded);

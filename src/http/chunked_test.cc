@@ -105,7 +105,7 @@ const std::string_view unsound_codings[] = {
     "0\r\n\rx",
 };
 
-TEST(Chunked, SoundCodingsAreDecodedWhereverTheyAreSplit) {
+TEST(Chunked, sound_codings_are_decoded_wherever_they_are_split) {
   for (const auto& [coded, body] : sound_codings()) {
     const std::string with_next = coded + "POST ";
     for (std::size_t i = 0; i <= coded.size(); i++) {
@@ -122,7 +122,7 @@ TEST(Chunked, SoundCodingsAreDecodedWhereverTheyAreSplit) {
   }
 }
 
-TEST(Chunked, UnsoundCodingsAreRefusedWhereverTheyAreSplit) {
+TEST(Chunked, unsound_codings_are_refused_wherever_they_are_split) {
   for (const std::string_view coded : unsound_codings) {
     const Outcome whole = decode(coded);
     ASSERT_NE(whole.error, "") << coded;
@@ -132,7 +132,7 @@ TEST(Chunked, UnsoundCodingsAreRefusedWhereverTheyAreSplit) {
   }
 }
 
-TEST(Chunked, LinesAndTrailersAreBounded) {
+TEST(Chunked, lines_and_trailers_are_bounded) {
   const auto extended = [](std::size_t line_bytes) {
     return fmt::format("1;{:a>{}}\r\nx\r\n0\r\n\r\n", "", line_bytes - 4);
   };
@@ -147,7 +147,7 @@ TEST(Chunked, LinesAndTrailersAreBounded) {
   EXPECT_NE(decode(trailed(limits::trailer_bytes_max + 1)).error, "");
 }
 
-TEST(Chunked, DecodingStopsWithoutRoomAndGoesOnWithMore) {
+TEST(Chunked, decoding_stops_without_room_and_goes_on_with_more) {
   constexpr std::string_view coded = "5\r\nhello\r\n0\r\n\r\n";
   ChunkedDecoder decoder;
   std::byte room[3];
@@ -162,7 +162,7 @@ TEST(Chunked, DecodingStopsWithoutRoomAndGoesOnWithMore) {
   EXPECT_TRUE(decoder.done());
 }
 
-TEST(Chunked, RandomCodingsComeBackFromRandomPiecesInPlace) {
+TEST(Chunked, random_codings_come_back_from_random_pieces_in_place) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);

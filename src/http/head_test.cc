@@ -149,7 +149,7 @@ std::vector<Rejected> unsound_fields() {
   };
 }
 
-TEST(Head, SoundHeadsAreCompleteAtTheirLastByteAndNotBefore) {
+TEST(Head, sound_heads_are_complete_at_their_last_byte_and_not_before) {
   for (const std::string& bytes : sound_heads()) {
     for (std::size_t length = 0; length < bytes.size(); length++) {
       ASSERT_EQ(parse(bytes.substr(0, length)).kind, Kind::incomplete) << bytes << " at " << length;
@@ -162,7 +162,7 @@ TEST(Head, SoundHeadsAreCompleteAtTheirLastByteAndNotBefore) {
   }
 }
 
-TEST(Head, UnsoundHeadsAreRejectedTheSameWhereverTheyAreSplit) {
+TEST(Head, unsound_heads_are_rejected_the_same_wherever_they_are_split) {
   std::vector<Rejected> table = unsound_request_lines();
   for (Rejected& more : unsound_fields()) table.push_back(std::move(more));
   for (const Rejected& row : table) {
@@ -179,7 +179,7 @@ TEST(Head, UnsoundHeadsAreRejectedTheSameWhereverTheyAreSplit) {
   }
 }
 
-TEST(Head, TheTargetIsSplitByItsForm) {
+TEST(Head, the_target_is_split_by_its_form) {
   struct Row {
     std::string bytes;
     std::string_view path, query;
@@ -204,7 +204,7 @@ TEST(Head, TheTargetIsSplitByItsForm) {
   }
 }
 
-TEST(Head, FieldsAreFoundWhateverTheirCaseAndTrimmed) {
+TEST(Head, fields_are_found_whatever_their_case_and_trimmed) {
   const std::string bytes = post("X-One: \t a b \t\r\nx-one: second\r\nEmpty: \r\n");
   RequestHead head;
   ASSERT_EQ(parse_head(bytes, head).kind, Kind::complete);
@@ -215,7 +215,7 @@ TEST(Head, FieldsAreFoundWhateverTheirCaseAndTrimmed) {
   EXPECT_EQ(head.field("missing"), std::nullopt);
 }
 
-TEST(Head, FramingAndConnectionAreUnderstood) {
+TEST(Head, framing_and_connection_are_understood) {
   RequestHead head;
   const auto read = [&head](const std::string& bytes) {
     EXPECT_EQ(parse_head(bytes, head).kind, Kind::complete) << bytes;
@@ -240,7 +240,7 @@ TEST(Head, FramingAndConnectionAreUnderstood) {
   EXPECT_TRUE(head.expect_other);
 }
 
-TEST(Head, LimitsHoldAtTheByte) {
+TEST(Head, limits_hold_at_the_byte) {
   const auto with_target = [](std::size_t line_bytes) {
     const std::size_t rest = std::string_view("GET / HTTP/1.1").size();
     return get(fmt::format("/{:a>{}}", "", line_bytes - rest));
@@ -266,7 +266,7 @@ TEST(Head, LimitsHoldAtTheByte) {
             431);
 }
 
-TEST(Head, RandomDamageNeverMakesTheOutcomeDependOnTheSplit) {
+TEST(Head, random_damage_never_makes_the_outcome_depend_on_the_split) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);

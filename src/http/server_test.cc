@@ -234,7 +234,7 @@ std::string letters(std::size_t bytes) {
   return text;
 }
 
-TEST_F(ServerTest, ConnectionsAreKeptAndAnswersHaveTheirFields) {
+TEST_F(ServerTest, connections_are_kept_and_answers_have_their_fields) {
   start();
   Client client(port_);
   for (const std::string_view body : {"one", "", "three"}) {
@@ -250,7 +250,7 @@ TEST_F(ServerTest, ConnectionsAreKeptAndAnswersHaveTheirFields) {
   EXPECT_EQ(server_->counters().open, 1U);
 }
 
-TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
+TEST_F(ServerTest, pipelined_requests_are_answered_in_order) {
   start();
   Client client(port_);
   std::string requests;
@@ -262,7 +262,7 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
   for (int i = 0; i < 500; i++) ASSERT_EQ(client.body(), std::to_string(i));
 }
 
-TEST_F(ServerTest, TheLastRequestOfAConnectionSaysSo) {
+TEST_F(ServerTest, the_last_request_of_a_connection_says_so) {
   start();
   Client asked(port_);
   asked.send(post("/echo", "x", "Connection: close\r\n") + post("/echo", "never"));
@@ -277,7 +277,7 @@ TEST_F(ServerTest, TheLastRequestOfAConnectionSaysSo) {
   EXPECT_TRUE(old.ended());
 }
 
-TEST_F(ServerTest, HeadIsAnsweredWithoutABody) {
+TEST_F(ServerTest, head_is_answered_without_a_body) {
   start();
   Client client(port_);
   client.send("HEAD /large HTTP/1.1\r\nHost: a\r\n\r\n" + post("/echo", "next"));
@@ -286,7 +286,7 @@ TEST_F(ServerTest, HeadIsAnsweredWithoutABody) {
   EXPECT_EQ(client.body(), "next");
 }
 
-TEST_F(ServerTest, BodiesOfAllSizesArriveWhole) {
+TEST_F(ServerTest, bodies_of_all_sizes_arrive_whole) {
   start();
   Client client(port_);
   for (const std::size_t bytes :
@@ -303,7 +303,7 @@ TEST_F(ServerTest, BodiesOfAllSizesArriveWhole) {
   EXPECT_GT(seen_.spaces, 0);
 }
 
-TEST_F(ServerTest, MemoryIsOnlyAskedForWhenBytesHaveCome) {
+TEST_F(ServerTest, memory_is_only_asked_for_when_bytes_have_come) {
   start();
   Client client(port_);
   client.send("POST /size HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + letters(3000));
@@ -314,7 +314,7 @@ TEST_F(ServerTest, MemoryIsOnlyAskedForWhenBytesHaveCome) {
   EXPECT_EQ(seen_.spaces, 5);  // 64 KiB, doubled until it fits.
 }
 
-TEST_F(ServerTest, RandomSplitsChangeNothing) {
+TEST_F(ServerTest, random_splits_change_nothing) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -338,7 +338,7 @@ TEST_F(ServerTest, RandomSplitsChangeNothing) {
   }
 }
 
-TEST_F(ServerTest, ContinueIsSaidOnceAndOnlyWhenTheBodyIsWanted) {
+TEST_F(ServerTest, continue_is_said_once_and_only_when_the_body_is_wanted) {
   start();
   Client wanted(port_);
   const std::string_view asking = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
@@ -367,7 +367,7 @@ TEST_F(ServerTest, ContinueIsSaidOnceAndOnlyWhenTheBodyIsWanted) {
   EXPECT_EQ(unknown.status(), 417);
 }
 
-TEST_F(ServerTest, BodiesBeyondTheLimitAreRefused) {
+TEST_F(ServerTest, bodies_beyond_the_limit_are_refused) {
   start();
   Client declared(port_);
   declared.send(fmt::format("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
@@ -389,7 +389,7 @@ TEST_F(ServerTest, BodiesBeyondTheLimitAreRefused) {
   EXPECT_TRUE(eventually([this] { return server_->counters().framing_errors == 3; }));
 }
 
-TEST_F(ServerTest, BrokenFramingGetsOneProblemAndTheEnd) {
+TEST_F(ServerTest, broken_framing_gets_one_problem_and_the_end) {
   start();
   const std::string_view broken[] = {
       "GET / HTTP/1.1\r\n\r\n",
@@ -411,7 +411,7 @@ TEST_F(ServerTest, BrokenFramingGetsOneProblemAndTheEnd) {
   EXPECT_EQ(seen_.bodies, 0);
 }
 
-TEST_F(ServerTest, TheAnswerIsReadableEvenIfTheClientGoesOnSending) {
+TEST_F(ServerTest, the_answer_is_readable_even_if_the_client_goes_on_sending) {
   start();
   Client client(port_);
   client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" +
@@ -421,7 +421,7 @@ TEST_F(ServerTest, TheAnswerIsReadableEvenIfTheClientGoesOnSending) {
   EXPECT_TRUE(client.ended());
 }
 
-TEST_F(ServerTest, ARefusedSmallBodyLeavesTheConnectionUsable) {
+TEST_F(ServerTest, a_refused_small_body_leaves_the_connection_usable) {
   start();
   Client client(port_);
   client.send(post("/refuse", letters(60'000)) + post("/echo", "a"));
@@ -435,7 +435,7 @@ TEST_F(ServerTest, ARefusedSmallBodyLeavesTheConnectionUsable) {
   EXPECT_EQ(client.body(), "c");
 }
 
-TEST_F(ServerTest, ARefusedLargeOrHesitantBodyEndsTheConnection) {
+TEST_F(ServerTest, a_refused_large_or_hesitant_body_ends_the_connection) {
   start({.refusal_hold_us = 50'000});
   Client large(port_);
   large.send(post("/refuse", letters(100'000)));
@@ -455,7 +455,7 @@ TEST_F(ServerTest, ARefusedLargeOrHesitantBodyEndsTheConnection) {
   EXPECT_TRUE(answer.contains("Connection: close")) << answer;
 }
 
-TEST_F(ServerTest, LateAnswersOutliveEveryDeadlineAndTheClient) {
+TEST_F(ServerTest, late_answers_outlive_every_deadline_and_the_client) {
   start({.header_us = 100'000,
          .body_us = 100'000,
          .body_grace_us = 50'000,
@@ -473,7 +473,7 @@ TEST_F(ServerTest, LateAnswersOutliveEveryDeadlineAndTheClient) {
   EXPECT_TRUE(eventually([this] { return seen_.ends == 3; }));
 }
 
-TEST_F(ServerTest, AClientThatHalfClosesStillGetsItsAnswer) {
+TEST_F(ServerTest, a_client_that_half_closes_still_gets_its_answer) {
   start();
   Client client(port_);
   client.send(post("/late", "x"));
@@ -488,7 +488,7 @@ TEST_F(ServerTest, AClientThatHalfClosesStillGetsItsAnswer) {
   EXPECT_TRUE(eventually([this] { return server_->counters().open == 0; }));
 }
 
-TEST_F(ServerTest, SlowClientsAreToldSoAndIdleOnesAreNot) {
+TEST_F(ServerTest, slow_clients_are_told_so_and_idle_ones_are_not) {
   start({.header_us = 150'000, .body_us = 300'000, .idle_us = 150'000});
   Client nothing(port_), header(port_), body(port_), idle(port_);
   header.send("GET / HTTP/1.1\r\nHo");
@@ -503,7 +503,7 @@ TEST_F(ServerTest, SlowClientsAreToldSoAndIdleOnesAreNot) {
   EXPECT_TRUE(idle.ended());
 }
 
-TEST_F(ServerTest, ABodyMustKeepUpItsRate) {
+TEST_F(ServerTest, a_body_must_keep_up_its_rate) {
   start({.body_grace_us = 100'000, .body_bytes_per_second_min = 10'000});
   Client slow(port_), fast(port_);
   slow.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
@@ -517,7 +517,7 @@ TEST_F(ServerTest, ABodyMustKeepUpItsRate) {
   EXPECT_EQ(slow.status(), 408);
 }
 
-TEST_F(ServerTest, AnAnswerThatIsNotReadEndsTheConnection) {
+TEST_F(ServerTest, an_answer_that_is_not_read_ends_the_connection) {
   start({.write_us = 200'000});
   Client reader(port_), sleeper(port_);
   sleeper.send(post("/large", ""));
@@ -528,7 +528,7 @@ TEST_F(ServerTest, AnAnswerThatIsNotReadEndsTheConnection) {
   EXPECT_TRUE(eventually([this] { return server_->counters().open == 1; }));
 }
 
-TEST_F(ServerTest, WithoutMemoryRequestsWaitAndThenAreRefused) {
+TEST_F(ServerTest, without_memory_requests_wait_and_then_are_refused) {
   start({.memory_wait_us = 200'000}, limits::read_buffer_bytes_small);
   Client first(port_), second(port_), third(port_);
   first.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
@@ -551,7 +551,7 @@ TEST_F(ServerTest, WithoutMemoryRequestsWaitAndThenAreRefused) {
   EXPECT_EQ(server_->counters().memory_refusals, 1U);
 }
 
-TEST_F(ServerTest, ABodyWaitsForTheApplicationsMemory) {
+TEST_F(ServerTest, a_body_waits_for_the_applications_memory) {
   start({.memory_wait_us = 300'000});
   seen_.memory_refused = true;
   Client lucky(port_);
@@ -565,7 +565,7 @@ TEST_F(ServerTest, ABodyWaitsForTheApplicationsMemory) {
   EXPECT_EQ(unlucky.status(), 503);
 }
 
-TEST_F(ServerTest, AnIdleConnectionHoldsNoBuffer) {
+TEST_F(ServerTest, an_idle_connection_holds_no_buffer) {
   start();
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 100; i++) clients.push_back(std::make_unique<Client>(port_));
@@ -577,7 +577,7 @@ TEST_F(ServerTest, AnIdleConnectionHoldsNoBuffer) {
       eventually([this] { return memory_->bytes_used() <= limits::read_buffer_bytes_small; }));
 }
 
-TEST_F(ServerTest, AcceptingPausesAtTheMostAndGoesOn) {
+TEST_F(ServerTest, accepting_pauses_at_the_most_and_goes_on) {
   start({.connections_max = 2, .accept_retry_us = 10'000});
   auto first = std::make_unique<Client>(port_);
   Client second(port_), third(port_);
@@ -592,7 +592,7 @@ TEST_F(ServerTest, AcceptingPausesAtTheMostAndGoesOn) {
   EXPECT_GT(server_->counters().accept_pauses, 0U);
 }
 
-TEST_F(ServerTest, SeveralLoopsShareTheConnections) {
+TEST_F(ServerTest, several_loops_share_the_connections) {
   start({.loops = 3});
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 30; i++) clients.push_back(std::make_unique<Client>(port_));
@@ -601,7 +601,7 @@ TEST_F(ServerTest, SeveralLoopsShareTheConnections) {
   EXPECT_EQ(server_->counters().open, 30U);
 }
 
-TEST_F(ServerTest, DrainingAnswersWhatIsInProgressAndClosesTheRest) {
+TEST_F(ServerTest, draining_answers_what_is_in_progress_and_closes_the_rest) {
   start();
   Client idle(port_), busy(port_), halfway(port_);
   idle.send(post("/echo", "x"));

@@ -209,7 +209,7 @@ class HttpSinkTest : public testing::Test {
 
 using Sequences = std::vector<std::uint64_t>;
 
-TEST_F(HttpSinkTest, EveryLaneArrivesWholeAndInOrder) {
+TEST_F(HttpSinkTest, every_lane_arrives_whole_and_in_order) {
   Destination to;
   for (int i = 0; i < 300; i++) add("line" + std::to_string(i), i % 3 == 0 ? "a" : "b");
   add("other", "a", "u");
@@ -227,7 +227,7 @@ TEST_F(HttpSinkTest, EveryLaneArrivesWholeAndInOrder) {
   EXPECT_EQ(to.most_of_one_target(), 1) << "requests of a lane overlap";
 }
 
-TEST_F(HttpSinkTest, RequestsSayWhatTheyAre) {
+TEST_F(HttpSinkTest, requests_say_what_they_are) {
   Destination to;
   add("one", "a");
   add("two", "b");
@@ -254,7 +254,7 @@ TEST_F(HttpSinkTest, RequestsSayWhatTheyAre) {
             "n-0000000000aa-000000000002-000000000002");
 }
 
-TEST_F(HttpSinkTest, TheContentTypeAndATokenMayBeSet) {
+TEST_F(HttpSinkTest, the_content_type_and_a_token_may_be_set) {
   Destination to;
   add("one", "a");
   HttpSinkOptions with = options(to);
@@ -266,7 +266,7 @@ TEST_F(HttpSinkTest, TheContentTypeAndATokenMayBeSet) {
   EXPECT_EQ(request.headers.at("authorization"), "Bearer token");
 }
 
-TEST_F(HttpSinkTest, ARepeatAfterACrashHasTheSameKeysAndBytes) {
+TEST_F(HttpSinkTest, a_repeat_after_a_crash_has_the_same_keys_and_bytes) {
   Destination to(refusing(400, {"b13"}));
   add_many(40, "a");
   add_many(40, "b");
@@ -289,7 +289,7 @@ TEST_F(HttpSinkTest, ARepeatAfterACrashHasTheSameKeysAndBytes) {
   EXPECT_EQ(runs[0], runs[1]);
 }
 
-TEST_F(HttpSinkTest, LanesRunInParallelUpToTheLimit) {
+TEST_F(HttpSinkTest, lanes_run_in_parallel_up_to_the_limit) {
   constexpr int allowed = 5;
   std::mutex mutex;
   std::condition_variable changed;
@@ -314,7 +314,7 @@ TEST_F(HttpSinkTest, LanesRunInParallelUpToTheLimit) {
   EXPECT_EQ(to.seen().size(), 20U);
 }
 
-TEST_F(HttpSinkTest, NoRequestIsLargerThanAllowedUnlessItIsOneRecord) {
+TEST_F(HttpSinkTest, no_request_is_larger_than_allowed_unless_it_is_one_record) {
   Destination to;
   std::mt19937 random(7);
   for (int i = 0; i < 500; i++) add(std::string(1 + random() % 150, 'x'), "a");
@@ -330,7 +330,7 @@ TEST_F(HttpSinkTest, NoRequestIsLargerThanAllowedUnlessItIsOneRecord) {
   }
 }
 
-TEST_F(HttpSinkTest, AnswersMeanWhatTheyMean) {
+TEST_F(HttpSinkTest, answers_mean_what_they_mean) {
   const std::map<int, Outcome> meanings{
       {200, Outcome::delivered}, {202, Outcome::delivered}, {204, Outcome::delivered},
       {301, Outcome::retry},     {307, Outcome::retry},     {401, Outcome::retry},
@@ -353,7 +353,7 @@ TEST_F(HttpSinkTest, AnswersMeanWhatTheyMean) {
   }
 }
 
-TEST_F(HttpSinkTest, ASentenceQuotesTheAnswerButNoSecret) {
+TEST_F(HttpSinkTest, a_sentence_quotes_the_answer_but_no_secret) {
   Destination to([](const RawRequest& request) {
     return answer(403, "no\r\n\x01 for " + request.headers.at("authorization") + " and " +
                            request.headers.at("x-key") + std::string(1000, '.'));
@@ -377,7 +377,7 @@ TEST_F(HttpSinkTest, ASentenceQuotesTheAnswerButNoSecret) {
   }
 }
 
-TEST_F(HttpSinkTest, ADestinationThatIsDownIsARetry) {
+TEST_F(HttpSinkTest, a_destination_that_is_down_is_a_retry) {
   Destination to;
   add_many(5, "a");
   const auto sink = make(options(to));
@@ -387,7 +387,7 @@ TEST_F(HttpSinkTest, ADestinationThatIsDownIsARetry) {
   EXPECT_FALSE(delivery.why.empty());
 }
 
-TEST_F(HttpSinkTest, ASilentDestinationIsARetryWithinTheTimeout) {
+TEST_F(HttpSinkTest, a_silent_destination_is_a_retry_within_the_timeout) {
   std::latch over(1);
   Destination to([&](const RawRequest&) {
     over.wait();
@@ -400,7 +400,7 @@ TEST_F(HttpSinkTest, ASilentDestinationIsARetryWithinTheTimeout) {
   over.count_down();
 }
 
-TEST_F(HttpSinkTest, RetryAfterIsPassedOn) {
+TEST_F(HttpSinkTest, retry_after_is_passed_on) {
   add("one", "a");
   add("two", "b");
   Destination to([](const RawRequest& request) {
@@ -415,7 +415,7 @@ TEST_F(HttpSinkTest, RetryAfterIsPassedOn) {
   EXPECT_EQ(deliver(*make(options(to))).retry_after_us, 0);
 }
 
-TEST_F(HttpSinkTest, WhatArrivedIsLeftOutOfTheRepeat) {
+TEST_F(HttpSinkTest, what_arrived_is_left_out_of_the_repeat) {
   for (const int status : {500, 503, 0}) {
     records_.clear();
     add_many(40, "a");
@@ -444,7 +444,7 @@ TEST_F(HttpSinkTest, WhatArrivedIsLeftOutOfTheRepeat) {
   }
 }
 
-TEST_F(HttpSinkTest, AnotherBatchDoesNotInheritProgress) {
+TEST_F(HttpSinkTest, another_batch_does_not_inherit_progress) {
   add_many(4, "a");
   Destination to([](const RawRequest& request) {
     return request.body.contains("a3") ? answer(500) : Reaction();
@@ -459,7 +459,7 @@ TEST_F(HttpSinkTest, AnotherBatchDoesNotInheritProgress) {
   EXPECT_EQ(to.stored()["/in/t/a"], (std::vector<std::string>{"a0", "a1", "a2"}));
 }
 
-TEST_F(HttpSinkTest, ADownDestinationIsNotAskedForEveryLane) {
+TEST_F(HttpSinkTest, a_down_destination_is_not_asked_for_every_lane) {
   std::deque<std::string> names;
   for (int i = 0; i < 100; i++) add("x", names.emplace_back(name_of(i)));
   Destination to([](const RawRequest&) { return answer(503); });
@@ -477,7 +477,7 @@ TEST_F(HttpSinkTest, ADownDestinationIsNotAskedForEveryLane) {
   EXPECT_EQ(to.stored().size(), 100U);
 }
 
-TEST_F(HttpSinkTest, RefusedRecordsAreFoundAndOthersArriveInOrder) {
+TEST_F(HttpSinkTest, refused_records_are_found_and_others_arrive_in_order) {
   for (const int status : {400, 413, 415, 422}) {
     records_.clear();
     add_many(100, "a");
@@ -499,7 +499,7 @@ TEST_F(HttpSinkTest, RefusedRecordsAreFoundAndOthersArriveInOrder) {
   }
 }
 
-TEST_F(HttpSinkTest, ARequestThatIsTooLargeIsCutUntilItFits) {
+TEST_F(HttpSinkTest, a_request_that_is_too_large_is_cut_until_it_fits) {
   Destination to([](const RawRequest& request) {
     return request.body.size() > 50 ? answer(413) : Reaction();
   });
@@ -510,7 +510,7 @@ TEST_F(HttpSinkTest, ARequestThatIsTooLargeIsCutUntilItFits) {
   EXPECT_EQ(to.stored()["/in/t/a"], expected("a"));
 }
 
-TEST_F(HttpSinkTest, ARecordRefusedOnceByMistakeIsNotRejected) {
+TEST_F(HttpSinkTest, a_record_refused_once_by_mistake_is_not_rejected) {
   int requests = 0;
   Destination to([&](const RawRequest&) { return ++requests == 1 ? answer(400) : Reaction(); });
   add("one", "a");
@@ -520,7 +520,7 @@ TEST_F(HttpSinkTest, ARecordRefusedOnceByMistakeIsNotRejected) {
   EXPECT_EQ(to.stored()["/in/t/a"], expected("a"));
 }
 
-TEST_F(HttpSinkTest, RejectionsSurviveARetry) {
+TEST_F(HttpSinkTest, rejections_survive_a_retry) {
   add_many(8, "a");
   Destination to([](const RawRequest& request) {
     if (request.body.contains("a2\n")) return answer(400);
@@ -536,7 +536,7 @@ TEST_F(HttpSinkTest, RejectionsSurviveARetry) {
             (std::vector<std::string>{"a0", "a1", "a3", "a4", "a5", "a6", "a7"}));
 }
 
-TEST_F(HttpSinkTest, AnArrayHoldsEveryLineAsAnElement) {
+TEST_F(HttpSinkTest, an_array_holds_every_line_as_an_element) {
   add("plain \"text\"\nin lines", "a");
   add(R"({"n": 12345678901234567890123})", "a");
   add("7", "a");
@@ -561,7 +561,7 @@ TEST_F(HttpSinkTest, AnArrayHoldsEveryLineAsAnElement) {
   EXPECT_EQ(elements, 4U);
 }
 
-TEST_F(HttpSinkTest, BytesThatCannotStandInABareArrayAreRejected) {
+TEST_F(HttpSinkTest, bytes_that_cannot_stand_in_a_bare_array_are_rejected) {
   add("one", "a");
   add("\xFF\xFE", "a");
   add("\xFF", "a");
@@ -576,7 +576,7 @@ TEST_F(HttpSinkTest, BytesThatCannotStandInABareArrayAreRejected) {
   EXPECT_EQ(to.stored()["/in/t/a"], (std::vector<std::string>{R"(["one"])", R"(["two"])"}));
 }
 
-TEST_F(HttpSinkTest, ARecordThatBecomesTooManyLinesIsRejected) {
+TEST_F(HttpSinkTest, a_record_that_becomes_too_many_lines_is_rejected) {
   std::string many;
   for (int i = 0; i < 1'000'000; i++) many += "1\n";
   add("one", "a");
@@ -592,7 +592,7 @@ TEST_F(HttpSinkTest, ARecordThatBecomesTooManyLinesIsRejected) {
   EXPECT_EQ(to.stored()["/in/t/a"].size(), 2U);
 }
 
-TEST_F(HttpSinkTest, BodiesAreCompressedAsTheySay) {
+TEST_F(HttpSinkTest, bodies_are_compressed_as_they_say) {
   add_many(1000, "a");
   for (const auto& [compression, coding] :
        {std::pair(Compression::gzip, "gzip"), std::pair(Compression::zstd, "zstd")}) {
@@ -606,7 +606,7 @@ TEST_F(HttpSinkTest, BodiesAreCompressedAsTheySay) {
   }
 }
 
-TEST_F(HttpSinkTest, NamesAreEncodedInTheUrl) {
+TEST_F(HttpSinkTest, names_are_encoded_in_the_url) {
   Destination to;
   add("one", "a/b c?%", "\xC3\xA4..#");
   HttpSinkOptions with = options(to);
@@ -615,7 +615,7 @@ TEST_F(HttpSinkTest, NamesAreEncodedInTheUrl) {
   EXPECT_EQ(to.seen().at(0).target, "/a%2Fb%20c%3F%25/x?t=%C3%A4..%23&s=a%2Fb%20c%3F%25");
 }
 
-TEST_F(HttpSinkTest, AnEmptyBatchIsDelivered) {
+TEST_F(HttpSinkTest, an_empty_batch_is_delivered) {
   Destination to;
   const auto sink = make(options(to));
   EXPECT_FALSE(sink->finish(0)) << "nothing was started";
@@ -623,7 +623,7 @@ TEST_F(HttpSinkTest, AnEmptyBatchIsDelivered) {
   EXPECT_FALSE(sink->finish(0)) << "answered already";
 }
 
-TEST_F(HttpSinkTest, AnAbandonedBatchMayComeAgain) {
+TEST_F(HttpSinkTest, an_abandoned_batch_may_come_again) {
   add_many(20, "a");
   add_many(20, "b");
   std::latch there(2);
@@ -648,7 +648,7 @@ TEST_F(HttpSinkTest, AnAbandonedBatchMayComeAgain) {
   EXPECT_EQ(to.stored()["/in/t/b"], expected("b"));
 }
 
-TEST_F(HttpSinkTest, OptionsThatMakeNoSenseAreNotTaken) {
+TEST_F(HttpSinkTest, options_that_make_no_sense_are_not_taken) {
   Destination to;
   const auto refuses = [&](const std::function<void(HttpSinkOptions&)>& change) {
     HttpSinkOptions with = options(to);
@@ -739,7 +739,7 @@ class RandomDeliveries : public HttpSinkTest {
   std::set<std::string> rejected_lines_;
 };
 
-TEST_F(RandomDeliveries, EverythingArrivesOnceInOrderOrIsRejected) {
+TEST_F(RandomDeliveries, everything_arrives_once_in_order_or_is_rejected) {
   const unsigned seed = std::random_device()();
   std::printf("seed %u\n", seed);
   std::mt19937 random(seed);

@@ -35,7 +35,7 @@ std::string value(const rd_kafka_conf_t* config, const char* name) {
   return text;
 }
 
-TEST(KafkaConfig, PropertiesMustBeKnownAndLeaveThePromisesAlone) {
+TEST(KafkaConfig, properties_must_be_known_and_leave_the_promises_alone) {
   const auto with = [](const char* property) {
     return refusal([&](KafkaSinkOptions& options) { options.properties = {property}; });
   };
@@ -50,7 +50,7 @@ TEST(KafkaConfig, PropertiesMustBeKnownAndLeaveThePromisesAlone) {
   EXPECT_EQ(said, "librdkafka does not take this value of socket.send.buffer.bytes");
 }
 
-TEST(KafkaConfig, OptionsThatNeedOneAnotherComeTogether) {
+TEST(KafkaConfig, options_that_need_one_another_come_together) {
   using O = KafkaSinkOptions;
   EXPECT_NE(refusal([](O& o) { o.brokers = ""; }), "");
   EXPECT_NE(refusal([](O& o) { o.topic = "{node}"; }), "");
@@ -91,7 +91,7 @@ TEST(KafkaConfig, OptionsThatNeedOneAnotherComeTogether) {
             "");
 }
 
-TEST(KafkaConfig, BoundsHold) {
+TEST(KafkaConfig, bounds_hold) {
   using O = KafkaSinkOptions;
   EXPECT_EQ(refusal([](O& o) { o.timeout_us = kafka_timeout_us_min; }), "");
   EXPECT_EQ(refusal([](O& o) { o.timeout_us = kafka_timeout_us_max; }), "");
@@ -106,7 +106,7 @@ TEST(KafkaConfig, BoundsHold) {
   EXPECT_NE(refusal([](O& o) { o.message_bytes_max = kafka_message_bytes_max + 1; }), "");
 }
 
-TEST(KafkaConfig, ThePromisesAreSet) {
+TEST(KafkaConfig, the_promises_are_set) {
   KafkaSinkOptions options = good();
   options.tls = true;
   options.sasl_mechanism = "PLAIN";

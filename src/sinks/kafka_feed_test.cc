@@ -81,7 +81,7 @@ class KafkaFeedTest : public testing::Test {
   std::vector<Record> records_;
 };
 
-TEST_F(KafkaFeedTest, ARecordIsAMessageWithItsBodyAndWhatIsKnownOfIt) {
+TEST_F(KafkaFeedTest, a_record_is_a_message_with_its_body_and_what_is_known_of_it) {
   Record& record = add("\x1f\x8b??", "application/x-ndjson");
   record.content_encoding = "gzip";
   record.peer = "10.0.0.1";
@@ -108,7 +108,7 @@ TEST_F(KafkaFeedTest, ARecordIsAMessageWithItsBodyAndWhatIsKnownOfIt) {
   EXPECT_FALSE(taken[1].headers.contains("content-type"));
 }
 
-TEST_F(KafkaFeedTest, AnEventIsAMessageWithAnIdOfItsOwn) {
+TEST_F(KafkaFeedTest, an_event_is_a_message_with_an_id_of_its_own) {
   options_.events = KafkaEvents::event;
   options_.key = KafkaKey::id;
   add("{\"a\":1}\n{\"a\":2}\n", "application/x-ndjson");
@@ -125,7 +125,7 @@ TEST_F(KafkaFeedTest, AnEventIsAMessageWithAnIdOfItsOwn) {
                                 "\"2023-11-14T22:13:20.123456Z\",\"data\":{\"b\":1}}");
 }
 
-TEST_F(KafkaFeedTest, TheKeyIsChosen) {
+TEST_F(KafkaFeedTest, the_key_is_chosen) {
   add("x", "");
   EXPECT_EQ(row()[0].key, "acme/web");
   options_.key = KafkaKey::id;
@@ -134,7 +134,7 @@ TEST_F(KafkaFeedTest, TheKeyIsChosen) {
   EXPECT_EQ(row()[0].key, "");
 }
 
-TEST_F(KafkaFeedTest, AnEventThatIsTooLargeIsNamedAndTheRestComes) {
+TEST_F(KafkaFeedTest, an_event_that_is_too_large_is_named_and_the_rest_comes) {
   options_.events = KafkaEvents::event;
   options_.message_bytes_max = 1000;
   const std::string body = "{\"a\":1}\n{\"a\":\"" + std::string(100'000, 'x') + "\"}\n{\"a\":3}\n";
@@ -147,7 +147,7 @@ TEST_F(KafkaFeedTest, AnEventThatIsTooLargeIsNamedAndTheRestComes) {
   EXPECT_EQ(taken[2].place, (KafkaPlace{0, 2}));
 }
 
-TEST_F(KafkaFeedTest, AnInterruptedRowGoesOnWhereItWasLeft) {
+TEST_F(KafkaFeedTest, an_interrupted_row_goes_on_where_it_was_left) {
   options_.events = KafkaEvents::event;
   options_.message_bytes_max = 1000;
   std::string lines;

@@ -42,7 +42,7 @@ std::vector<KafkaTicket*> send_window(KafkaProgress& progress,
   return sent;
 }
 
-TEST(KafkaProgress, NothingIsLeftOutAndNothingKnownIsSentAgain) {
+TEST(KafkaProgress, nothing_is_left_out_and_nothing_known_is_sent_again) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937_64 random(seed);
@@ -66,7 +66,7 @@ TEST(KafkaProgress, NothingIsLeftOutAndNothingKnownIsSentAgain) {
   }
 }
 
-TEST(KafkaProgress, AnAbortedTransactionLeavesOnlyRefusals) {
+TEST(KafkaProgress, an_aborted_transaction_leaves_only_refusals) {
   KafkaProgress progress(window_max);
   progress.start({.node = "n", .first = 1, .last = 3});
   for (std::size_t record = 0; record < 3; record++) {
@@ -82,7 +82,7 @@ TEST(KafkaProgress, AnAbortedTransactionLeavesOnlyRefusals) {
   EXPECT_EQ(progress.rejections()[0].sequence, 2U);
 }
 
-TEST(KafkaProgress, AnotherBatchStartsWithNothing) {
+TEST(KafkaProgress, another_batch_starts_with_nothing) {
   const BatchName names[] = {{.node = "n", .first = 1, .last = 4},
                              {.node = "n", .first = 2, .last = 3},
                              {.node = "m", .first = 1, .last = 3}};

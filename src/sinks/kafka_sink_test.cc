@@ -230,7 +230,7 @@ class KafkaSinkTest : public testing::Test {
   std::vector<std::string_view> streams_ = {"a", "b", "c"};
 };
 
-TEST_F(KafkaSinkTest, RecordsArriveAsTheyAreAndInOrder) {
+TEST_F(KafkaSinkTest, records_arrive_as_they_are_and_in_order) {
   add(std::string("\0\xff\n", 3));
   add("");
   add_numbers(500);
@@ -250,7 +250,7 @@ TEST_F(KafkaSinkTest, RecordsArriveAsTheyAreAndInOrder) {
   }
 }
 
-TEST_F(KafkaSinkTest, WithoutKeysAStreamStaysInOnePartition) {
+TEST_F(KafkaSinkTest, without_keys_a_stream_stays_in_one_partition) {
   options_.key = KafkaKey::none;
   add_numbers(300);
   const auto sink = make();
@@ -271,7 +271,7 @@ TEST_F(KafkaSinkTest, WithoutKeysAStreamStaysInOnePartition) {
   }
 }
 
-TEST_F(KafkaSinkTest, ABodyOfMoreEventsThanFitArrivesWhole) {
+TEST_F(KafkaSinkTest, a_body_of_more_events_than_fit_arrives_whole) {
   options_.events = KafkaEvents::event;
   const int count = 45'000;
   std::string lines;
@@ -288,7 +288,7 @@ TEST_F(KafkaSinkTest, ABodyOfMoreEventsThanFitArrivesWhole) {
   }
 }
 
-TEST_F(KafkaSinkTest, WhatIsTooLargeOrHasNoTopicIsRejectedAndTheRestArrives) {
+TEST_F(KafkaSinkTest, what_is_too_large_or_has_no_topic_is_rejected_and_the_rest_arrives) {
   options_.message_bytes_max = 2000;
   options_.topic = "t{stream}" + std::string(240, 'x');
   add("1", "ok");
@@ -308,7 +308,7 @@ TEST_F(KafkaSinkTest, WhatIsTooLargeOrHasNoTopicIsRejectedAndTheRestArrives) {
   EXPECT_EQ(delivery.rejected[2].sequence, 4U);
 }
 
-TEST_F(KafkaSinkTest, ABrokerThatIsDownIsWaitedForAndNothingIsLost) {
+TEST_F(KafkaSinkTest, a_broker_that_is_down_is_waited_for_and_nothing_is_lost) {
   cluster_.down();
   options_.timeout_us = 1'000'000;
   add_numbers(200);
@@ -321,7 +321,7 @@ TEST_F(KafkaSinkTest, ABrokerThatIsDownIsWaitedForAndNothingIsLost) {
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, ATopicThatVanishesUnderItsMessagesDoesNotHoldTheBatchForEver) {
+TEST_F(KafkaSinkTest, a_topic_that_vanishes_under_its_messages_does_not_hold_the_batch_for_ever) {
   make_transactional();
   options_.timeout_us = 1'000'000;
   options_.properties = {"topic.metadata.refresh.interval.ms=100"};
@@ -343,7 +343,7 @@ TEST_F(KafkaSinkTest, ATopicThatVanishesUnderItsMessagesDoesNotHoldTheBatchForEv
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, PassingTroubleIsNoneOfTheShippersBusiness) {
+TEST_F(KafkaSinkTest, passing_trouble_is_none_of_the_shippers_business) {
   add_numbers(100);
   const auto sink = make();
   cluster_.fail(produce_request,
@@ -354,7 +354,7 @@ TEST_F(KafkaSinkTest, PassingTroubleIsNoneOfTheShippersBusiness) {
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, ARefusedSetIsTakenApartAndNoInnocentIsRejected) {
+TEST_F(KafkaSinkTest, a_refused_set_is_taken_apart_and_no_innocent_is_rejected) {
   add_numbers(300);
   const auto sink = make();
   cluster_.fail(produce_request, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
@@ -364,7 +364,7 @@ TEST_F(KafkaSinkTest, ARefusedSetIsTakenApartAndNoInnocentIsRejected) {
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, TheMessageAtFaultIsFoundAndRejectedAlone) {
+TEST_F(KafkaSinkTest, the_message_at_fault_is_found_and_rejected_alone) {
   streams_ = {"web"};
   add_numbers(300);
   const auto sink = make();
@@ -383,7 +383,8 @@ TEST_F(KafkaSinkTest, TheMessageAtFaultIsFoundAndRejectedAlone) {
   expect_all({1});
 }
 
-TEST_F(KafkaSinkTest, AFaultOfTheConfigurationIsRetriedAndOnlyWhatIsMissingIsSentAgain) {
+TEST_F(KafkaSinkTest,
+       a_fault_of_the_configuration_is_retried_and_only_what_is_missing_is_sent_again) {
   const auto sink = make();
   for (const auto error :
        {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
@@ -399,7 +400,7 @@ TEST_F(KafkaSinkTest, AFaultOfTheConfigurationIsRetriedAndOnlyWhatIsMissingIsSen
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, WhatIsGivenUpCanComeAgain) {
+TEST_F(KafkaSinkTest, what_is_given_up_can_come_again) {
   add_numbers(15'000);
   const auto sink = make();
   for (int round = 0; round < 5; round++) {
@@ -419,7 +420,7 @@ TEST_F(KafkaSinkTest, WhatIsGivenUpCanComeAgain) {
   for (const auto& [key, numbers] : first) EXPECT_TRUE(std::ranges::is_sorted(numbers)) << key;
 }
 
-TEST_F(KafkaSinkTest, ASinkThatIsDestroyedInTheMiddleLetsGo) {
+TEST_F(KafkaSinkTest, a_sink_that_is_destroyed_in_the_middle_lets_go) {
   add_numbers(5'000);
   for (int round = 0; round < 3; round++) {
     const auto sink = make();
@@ -428,7 +429,7 @@ TEST_F(KafkaSinkTest, ASinkThatIsDestroyedInTheMiddleLetsGo) {
   }
 }
 
-TEST_F(KafkaSinkTest, WhatKafkasCursorHasPassedIsNotSentAgain) {
+TEST_F(KafkaSinkTest, what_kafkas_cursor_has_passed_is_not_sent_again) {
   make_transactional();
   add_numbers(100);
   // As a life before left it that died after the commit.
@@ -439,7 +440,7 @@ TEST_F(KafkaSinkTest, WhatKafkasCursorHasPassedIsNotSentAgain) {
   EXPECT_TRUE(cluster_.read("t", 4).empty());
 }
 
-TEST_F(KafkaSinkTest, OnlyWhatIsBehindKafkasCursorIsSent) {
+TEST_F(KafkaSinkTest, only_what_is_behind_kafkas_cursor_is_sent) {
   make_transactional();
   add_numbers(100);
   cluster_.commit_cursor("inlet-n-bus", {.journal_id = journal_id, .next = 61, .rejected = {7}});
@@ -449,7 +450,7 @@ TEST_F(KafkaSinkTest, OnlyWhatIsBehindKafkasCursorIsSent) {
   expect_all(passed);
 }
 
-TEST_F(KafkaSinkTest, ACursorWhoseCoordinatorMovesIsReadAllTheSame) {
+TEST_F(KafkaSinkTest, a_cursor_whose_coordinator_moves_is_read_all_the_same) {
   make_transactional();
   add_numbers(10);
   cluster_.commit_cursor("inlet-n-bus", {.journal_id = journal_id, .next = 11, .rejected = {7}});
@@ -459,7 +460,7 @@ TEST_F(KafkaSinkTest, ACursorWhoseCoordinatorMovesIsReadAllTheSame) {
   EXPECT_EQ(deliver_at_last(*make(), batch()).rejected.size(), 1U);
 }
 
-TEST_F(KafkaSinkTest, ACursorOfAnotherJournalMeansNothing) {
+TEST_F(KafkaSinkTest, a_cursor_of_another_journal_means_nothing) {
   make_transactional();
   add_numbers(10);
   cluster_.commit_cursor("inlet-n-bus", {.journal_id = 0xdef, .next = 61, .rejected = {7}});
@@ -467,7 +468,7 @@ TEST_F(KafkaSinkTest, ACursorOfAnotherJournalMeansNothing) {
   expect_all();
 }
 
-TEST_F(KafkaSinkTest, TransactionsThatFailAreRepeated) {
+TEST_F(KafkaSinkTest, transactions_that_fail_are_repeated) {
   make_transactional();
   const auto sink = make();
   add_numbers(10);
@@ -482,7 +483,7 @@ TEST_F(KafkaSinkTest, TransactionsThatFailAreRepeated) {
   EXPECT_EQ(deliver_at_last(*sink, batch(10)).outcome, Outcome::delivered);
 }
 
-TEST_F(KafkaSinkTest, ATransactionWithAMessageAtFaultArrivesWithoutIt) {
+TEST_F(KafkaSinkTest, a_transaction_with_a_message_at_fault_arrives_without_it) {
   make_transactional();
   const auto sink = make();
   streams_ = {"web"};
@@ -496,7 +497,7 @@ TEST_F(KafkaSinkTest, ATransactionWithAMessageAtFaultArrivesWithoutIt) {
   EXPECT_EQ(delivery.rejected[0].sequence, 51U);
 }
 
-TEST_F(KafkaSinkTest, OptionsThatCannotWorkAreRefusedAtTheStart) {
+TEST_F(KafkaSinkTest, options_that_cannot_work_are_refused_at_the_start) {
   options_.tls = true;
   options_.ca_file = "/no/such/file.pem";
   const auto made = KafkaSink::create(clock_, options_);
@@ -504,7 +505,7 @@ TEST_F(KafkaSinkTest, OptionsThatCannotWorkAreRefusedAtTheStart) {
   EXPECT_EQ(made.error().kind, ErrorKind::reject);
 }
 
-TEST(KafkaCursor, MetadataReadsBackAndGarbageIsNothing) {
+TEST(KafkaCursor, metadata_reads_back_and_garbage_is_nothing) {
   const KafkaCursor cursor{.journal_id = 0xabc, .next = 77, .rejected = {5, 0x1f, 76}};
   const auto text = kafka_cursor_metadata(cursor);
   ASSERT_TRUE(text);

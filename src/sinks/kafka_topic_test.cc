@@ -8,7 +8,7 @@
 namespace inlet::sinks {
 namespace {
 
-TEST(KafkaTopic, NamesAreThoseTheBrokersAllow) {
+TEST(KafkaTopic, names_are_those_the_brokers_allow) {
   EXPECT_TRUE(is_topic_name("a"));
   EXPECT_TRUE(is_topic_name("ingest.Acme-1_x"));
   EXPECT_TRUE(is_topic_name("..."));
@@ -19,14 +19,14 @@ TEST(KafkaTopic, NamesAreThoseTheBrokersAllow) {
   }
 }
 
-TEST(KafkaTopic, ATemplatePutsTenantAndStreamIn) {
+TEST(KafkaTopic, a_template_puts_tenant_and_stream_in) {
   EXPECT_EQ(TopicTemplate::parse("ingest.{tenant}.{stream}")->name("acme", "web"),
             "ingest.acme.web");
   EXPECT_EQ(TopicTemplate::parse("{stream}{stream}")->name("acme", "web"), "webweb");
   EXPECT_EQ(TopicTemplate::parse("all")->name("acme", "web"), "all");
 }
 
-TEST(KafkaTopic, ATemplateWithAMistakeIsRefused) {
+TEST(KafkaTopic, a_template_with_a_mistake_is_refused) {
   for (const char* text : {"", ".", "..", "a b", "{tenant", "tenant}", "{}", "{node}", "{ tenant}",
                            "{{tenant}}", "{tenant}/{stream}"}) {
     const auto made = TopicTemplate::parse(text);
