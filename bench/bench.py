@@ -221,8 +221,12 @@ def main():
                  for part in delivery.PARTS}
     stored = DATA / ("quick.json" if options.quick else "results.json")
     results = json.loads(stored.read_text()) if stored.exists() and options.only else {}
-    results["machine"] = dict(machine(), command=" ".join(["./dev bench", *sys.argv[1:]]),
-                              repeats=plan.repeats)
+    run = dict(machine(), command=" ".join(["./dev bench", *sys.argv[1:]]), repeats=plan.repeats)
+    if results.get("machine"):  # The other parts are of an earlier run.
+        results.setdefault("since", {}).update(
+            {part: f"{run['date']}, `{run['command']}`" for part in plan.parts})
+    else:
+        results["machine"] = run
     failures = 0
     for part in plan.parts:
         if part == "startup" and "inlet" not in plan.servers:

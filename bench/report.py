@@ -110,6 +110,15 @@ def matrix_rows(f, servers, key, digits):
             yield [str(connections), name, *cells]
 
 
+def since(results):
+    """Parts that were measured by another run than the rest."""
+    runs = {}
+    for part, run in (results.get("since") or {}).items():
+        runs.setdefault(run, []).append(part)
+    return [line for run, parts in runs.items()
+            for line in (f"Measured since: {', '.join(parts)} ({run}).", "")]
+
+
 def markdown(results):
     f, m = Figures(results), results["machine"]
     servers = [s for s in NAMES if any(r["server"] == s for r in results.get("matrix") or [])]
@@ -118,6 +127,7 @@ def markdown(results):
              f"Measured {m['date']} by `{m['command']}` (median of {m['repeats']}) on {m['cores']} "
              f"cores of {m['cpu']}, {m['memory_gib']} GiB, Linux {m['kernel']}, g++ {m['gcc']}, "
              f"Node.js {m['node']}. Servers are pinned to one core, the load to the other.", "",
+             *since(results),
              "All three acknowledge after the flush. CPU is the server's own, all threads, from "
              "its process clock; for Inlet it is that of `inlet serve`, without the shippers. "
              "In the kernel's accounting it includes the client's share of loopback networking.",
