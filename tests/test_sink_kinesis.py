@@ -42,8 +42,10 @@ def own_moto(here):
 
 
 def sink(url, stream, **more):
+    """One request at a time: what is put into a shard at the same time, moto may lose."""
     return {"sinks.out": {"type": "kinesis", "kinesis_stream": stream, "region": REGION,
-                          "endpoint": url, "batch_age": "100ms", "timeout": "3s", **more}}
+                          "endpoint": url, "batch_age": "100ms", "timeout": "3s", "in_flight": 1,
+                          **more}}
 
 
 def records(got):
@@ -239,7 +241,8 @@ def test_whatever_fails_everything_arrives_and_nothing_confirmed_is_sent_again(
         make_node, trouble):
     print(f"INLET_PUT_SEED={SEED}")
     with PutFake(SEED, trouble) as fake:
-        node = make_node(sink(fake.url, "in", batch_age="50ms", timeout="2s")).start(ENVIRONMENT)
+        node = make_node(sink(fake.url, "in", batch_age="50ms", timeout="2s",
+                              in_flight=4)).start(ENVIRONMENT)
         count = send_mixed(node)
         archived = node.wait_events(count)
         wait_until(lambda: fake.troubles >= 2, "there was trouble", 60)
