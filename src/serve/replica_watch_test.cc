@@ -103,9 +103,10 @@ class ReplicaWatchTest : public testing::Test {
     watch_ = std::make_unique<ReplicaWatch>(
         files_, clock_, journal_id, ReplicaWatchOptions{.journal_directory = root_, .sink = "bus"},
         [this](unsigned loop, ReplicaWaiter* list) {
-          for (; list != nullptr; list = list->next) {
+          while (list != nullptr) {
             EXPECT_EQ(list->loop, loop);
-            back_++;
+            list = list->next;
+            back_++;  // From here on the waiter may be gone.
           }
         });
   }
