@@ -34,8 +34,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 struct Request {
   std::string method = "GET";
   std::string url;
-  Headers headers;   // Content-Length and Host are added; "Expect" is never sent.
-  std::string body;  // Sent with POST, PUT and PATCH, also when empty.
+  Headers headers;      // Content-Length and Host are added; "Expect" is never sent.
+  std::string body;     // Sent with POST, PUT and PATCH, also when empty.
   bool direct = false;  // Past the proxies that the environment names.
   std::size_t response_bytes_max = 1U << 20;
   Microseconds connect_timeout_us = 5'000'000;  // Name, connection and TLS, once it is its turn.
