@@ -8,7 +8,7 @@
 #include <string>
 
 #include "aws/surroundings.h"
-#include "base/check.h"
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "base/time.h"
 
@@ -30,11 +30,7 @@ class SetClock final : public Clock {
 
 class SetSurroundings {
  public:
-  SetSurroundings() {
-    std::string name = (std::filesystem::temp_directory_path() / "aws_test_XXXXXX").string();
-    CHECK(::mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
+  SetSurroundings() { root_ = make_test_directory("aws_test"); }
   SetSurroundings(const SetSurroundings&) = delete;
   SetSurroundings& operator=(const SetSurroundings&) = delete;
   ~SetSurroundings() { std::filesystem::remove_all(root_); }

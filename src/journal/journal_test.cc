@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/directory_test.h"
 #include "base/log.h"
 #include "base/posix_file.h"
 #include "journal/cursor.h"
@@ -35,10 +36,8 @@ class JournalTest : public testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::off);
-    std::string path = testing::TempDir() + "/journal-XXXXXX";
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    directory = path;
-    options.store.directory = path + "/journal";
+    directory = make_test_directory("journal_test");
+    options.store.directory = directory + "/journal";
     options.store.segment_bytes = limits::segment_bytes_min;
     options.store.bytes_max = 16 * limits::segment_bytes_min;
   }

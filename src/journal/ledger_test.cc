@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 
 namespace inlet::journal {
@@ -32,8 +33,7 @@ LedgerLine line_of(std::uint64_t first, std::uint64_t end) {
 class LedgerTest : public testing::Test {
  protected:
   LedgerTest() {
-    std::string name = (fs::temp_directory_path() / "ledger_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("ledger_test");
     fs::create_directories(fs::path(root_) / "cursors");
   }
   ~LedgerTest() override { fs::remove_all(root_); }

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "journal/cursor.h"
 
@@ -21,8 +22,7 @@ namespace {
 class BacklogTest : public testing::Test {
  protected:
   BacklogTest() {
-    std::string path = std::filesystem::temp_directory_path() / "backlog_test.XXXXXX";
-    journal_ = ::mkdtemp(path.data());
+    journal_ = make_test_directory("backlog_test");
     std::filesystem::create_directory(journal_ + "/cursors");
   }
   ~BacklogTest() override { std::filesystem::remove_all(journal_); }

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "main/config_schema.h"
 
@@ -19,8 +20,7 @@ namespace {
 class ConfigTest : public testing::Test {
  protected:
   ConfigTest() {
-    std::string path = std::filesystem::temp_directory_path() / "config_test.XXXXXX";
-    directory_ = ::mkdtemp(path.data());
+    directory_ = make_test_directory("config_test");
     sources_.host = {
         .host_name = "Box.example", .cores = 3, .memory_limit_bytes = {}, .descriptors_max = 1064};
   }

@@ -14,15 +14,14 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/directory_test.h"
+
 namespace inlet::main {
 namespace {
 
 class ProcessTest : public testing::Test {
  protected:
-  ProcessTest() {
-    std::string path = std::filesystem::temp_directory_path() / "process_test.XXXXXX";
-    directory_ = ::mkdtemp(path.data());
-  }
+  ProcessTest() { directory_ = make_test_directory("process_test"); }
   ~ProcessTest() override { std::filesystem::remove_all(directory_); }
 
   // What a shell script writes to its standard output.

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 
 namespace inlet::main {
@@ -25,8 +26,7 @@ constexpr Microseconds look_us = 10'000;
 class SupervisorTest : public testing::Test {
  protected:
   SupervisorTest() {
-    std::string path = std::filesystem::temp_directory_path() / "supervisor_test.XXXXXX";
-    config_.data = ::mkdtemp(path.data());
+    config_.data = make_test_directory("supervisor_test");
     config_.server.listen = {"127.0.0.1", 0};
     config_.server.flush_deadline_us = patience_us;
     config_.sinks = {SinkConfig{.name = "archive"}};

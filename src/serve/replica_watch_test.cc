@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 
 namespace inlet::serve {
@@ -94,8 +95,7 @@ TEST(ReplicaProgress, memory_of_doubt_is_bounded_and_errs_towards_unknown) {
 class ReplicaWatchTest : public testing::Test {
  protected:
   ReplicaWatchTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "replica_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("replica_test");
     auto cursor = journal::Cursor::open(files_, root_, "bus");
     EXPECT_TRUE(cursor);
     cursor_ = std::move(*cursor);

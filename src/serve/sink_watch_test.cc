@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "journal/cursor.h"
 
@@ -42,8 +43,7 @@ TEST(SinkLag, counts_on_while_the_shipper_is_silent_and_is_zero_with_nothing_to_
 }
 
 TEST(SinkWatch, shows_what_the_files_say_and_what_is_missing_as_nothing) {
-  std::string root = (std::filesystem::temp_directory_path() / "sink_watch_XXXXXX").string();
-  ASSERT_NE(::mkdtemp(root.data()), nullptr);
+  const std::string root = make_test_directory("sink_watch_test");
   PosixFileSystem files;
   auto cursor = journal::Cursor::open(files, root, "out");
   ASSERT_TRUE(cursor);

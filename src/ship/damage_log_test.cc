@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 
 namespace inlet::ship {
@@ -17,10 +18,7 @@ namespace fs = std::filesystem;
 
 class DamageLogTest : public testing::Test {
  protected:
-  DamageLogTest() {
-    std::string name = (fs::temp_directory_path() / "damage_log_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-  }
+  DamageLogTest() { root_ = make_test_directory("damage_log_test"); }
   ~DamageLogTest() override { fs::remove_all(root_); }
 
   std::string path() const { return root_ / "s.damage"; }

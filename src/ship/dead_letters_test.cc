@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "sinks/text.h"
 
@@ -19,10 +20,7 @@ namespace fs = std::filesystem;
 
 class DeadLettersTest : public testing::Test {
  protected:
-  DeadLettersTest() {
-    std::string name = (fs::temp_directory_path() / "dead_letters_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-  }
+  DeadLettersTest() { root_ = make_test_directory("dead_letters_test"); }
   ~DeadLettersTest() override { fs::remove_all(root_); }
 
   fs::path root_;

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "ship/dead_letters.h"
 
@@ -61,8 +62,7 @@ class ScriptedSink final : public sinks::PromptSink {
 class RedriveTest : public testing::Test {
  protected:
   RedriveTest() {
-    std::string name = (fs::temp_directory_path() / "redrive_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("redrive_test");
     directory_ = root_ + "/dead/out";
   }
   ~RedriveTest() override { fs::remove_all(root_); }

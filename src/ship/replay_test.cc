@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 
 namespace inlet::ship {
@@ -83,8 +84,7 @@ class KeepingSink final : public sinks::PromptSink {
 class ReplayTest : public testing::Test {
  protected:
   ReplayTest() {
-    std::string name = (fs::temp_directory_path() / "replay_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("replay_test");
     for (std::uint64_t first = 1; first < 21; first += 5) {
       ledger_.push_back({.first = first, .end = first + 5});
     }

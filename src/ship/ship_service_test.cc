@@ -13,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/directory_test.h"
 #include "base/log.h"
 #include "base/posix_file.h"
 #include "journal/journal.h"
@@ -41,8 +42,7 @@ class ShipServiceTest : public testing::Test {
  protected:
   ShipServiceTest() {
     set_log_level(LogLevel::off);
-    std::string name = (fs::temp_directory_path() / "ship_service_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("ship_service_test");
     journal::JournalOptions options;
     options.store.directory = journal_directory();
     options.store.segment_bytes = limits::segment_bytes_min;

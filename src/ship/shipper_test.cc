@@ -15,6 +15,7 @@
 #include <fstream>
 #include <map>
 
+#include "base/directory_test.h"
 #include "base/log.h"
 #include "base/posix_file.h"
 
@@ -198,8 +199,7 @@ class ShipperTest : public testing::Test {
  protected:
   ShipperTest() {
     set_log_level(LogLevel::off);
-    std::string name = (fs::temp_directory_path() / "shipper_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
+    root_ = make_test_directory("shipper_test");
     start();
   }
   ~ShipperTest() override {

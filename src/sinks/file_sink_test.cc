@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/directory_test.h"
 #include "base/posix_file.h"
 #include "sinks/text.h"
 
@@ -98,10 +99,7 @@ class FaultyFiles final : public FileSystem {
 
 class FileSinkTest : public testing::Test {
  protected:
-  FileSinkTest() {
-    std::string name = (fs::temp_directory_path() / "file_sink_test_XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-  }
+  FileSinkTest() { root_ = make_test_directory("file_sink_test"); }
   ~FileSinkTest() override { fs::remove_all(root_); }
 
   FileSinkOptions options(Compression compression = Compression::none) {
