@@ -152,7 +152,9 @@ class FaultyProxy:
         try:
             client.settimeout(PATIENCE_S)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if mode == "blackhole":
+            if mode == "refuse":
+                pass  # Taken between the change of mode and the end of listening.
+            elif mode == "blackhole":
                 while not self._is_over(era):
                     time.sleep(LOOK_S)
             elif mode == "garbage":
