@@ -278,15 +278,62 @@ def test_a_broker_killed_in_the_middle_costs_nothing(here, make_node):
         sent.check(cluster, "killed")
 
 
+class Waiter(threading.Thread):
+    """Asks for `replicated`, one record after the other; remembers when each answer came."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.node = node
+        self.stopping = threading.Event()
+        self.answers = []  # (id, status, durability, when the answer was there in ms)
+
+    def run(self):
+        with Wire(self.node.address, 60) as wire:
+            while not self.stopping.is_set():
+                wire.send(request("waiting", b"x" * 100, "Inlet-Ack: replicated"))
+                answer = wire.read()
+                self.answers.append((answer.json()["id"], answer.status,
+                                     answer.headers["inlet-durability"], time.time() * 1000))
+
+    def check(self, cluster, topic):
+        """The brokers had every record by the time it was called replicated."""
+        appended = {}
+        for message in cluster.read(topic):
+            appended.setdefault(header(message, "inlet-id"), message.timestamp)
+        called = [one for one in self.answers if one[2] == "replicated"]
+        assert len(called) > 100, self.answers[-3:]
+        assert {status for _, status, _, _ in called} == {200}
+        assert {status for _, status, durability, _ in self.answers
+                if durability == "disk"} <= {202}
+        false = [one for one in called if one[0] not in appended or appended[one[0]] > one[3]]
+        assert not false, f"{len(false)} of {len(called)} were not there, first {false[:3]}"
+        assert all(name in appended for name, _, _, _ in self.answers)
+
+
+@contextlib.contextmanager
+def waiting(node):
+    waiter = Waiter(node)
+    waiter.start()
+    try:
+        yield waiter
+    finally:
+        waiter.stopping.set()
+        waiter.join(60)
+    assert not waiter.is_alive()
+
+
 def test_of_three_brokers_one_may_die(here, make_node):
-    with Cluster(here / "kafka", brokers=3) as cluster:
+    # One clock for all: brokers stamp what they append.
+    stamps = {"log.message.timestamp.type": "LogAppendTime"}
+    with Cluster(here / "kafka", brokers=3, properties=stamps) as cluster:
         cluster.start()
-        node = make_node(settings(cluster, "three", node=ROOMY)).start()
+        node = make_node(settings(cluster, "three", node=ROOMY, replica=True)).start()
         sure = make_node(settings(cluster, "sure", node=ROOMY, transactional=True))
         sure.deaths_expected = True  # librdkafka 2.0 may crash when a broker dies in a transaction.
         sure.start()
         sent, sent_sure = Sent(), Sent()
-        with feeding(node, sent, "a", "b", "c"), feeding(sure, sent_sure, "a", "b"):
+        with feeding(node, sent, "a", "b", "c"), feeding(sure, sent_sure, "a", "b"), \
+                waiting(node) as waiter:
             for broker in cluster.brokers[:2]:
                 count = sent.count, sent_sure.count
                 wait_delivered(node, count[0])
@@ -299,6 +346,7 @@ def test_of_three_brokers_one_may_die(here, make_node):
         wait_delivered(node, sent.count)
         wait_delivered(sure, sent_sure.count)
         sent.check(cluster, "three")
+        waiter.check(cluster, "three.waiting")
         sent_sure.check(cluster, "sure")
 
 
