@@ -1,0 +1,414 @@
+"""Goal: the scripts of the Elastic Beanstalk bundle do on an instance what they should, and refuse
+what would lose data.
+
+Method: the unpacked bundle is run under an empty root directory. Commands that touch the machine or
+AWS are stand-ins that write down how they were called; the metadata service and Inlet's /metrics
+are a real HTTP server that knows version 2 of the protocol only."""
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import inlet
+from wire import wait_until
+
+sys.path.insert(0, str(inlet.ROOT / "deploy"))
+import bundle  # noqa: E402
+
+IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/inlet@sha256:" + "ab" * 32
+ID = "i-0123456789abcdef0"
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
+KEYS = "abcdefghjkmn sha256:00 tenant=acme streams=*\n"
+
+# Stand-ins: each call becomes a line of $CALLS, then the body runs.
+STAND_INS = {
+    "mountpoint": "exit ${MOUNTED:-1}",
+    "blkid": 'echo "$ON_DISK"; exit ${BLKID:-0}',
+    "mkfs.xfs": "", "mount": "", "systemctl": "", "sysctl": "",
+    "docker": 'case $1 in ps) echo "$CONTAINERS" ;; inspect) echo ;; esac',
+    "aws": r"""
+case "$1 $2" in
+  "autoscaling describe-auto-scaling-instances") echo awseb-e-abc-stack-group ;;
+  "ec2 describe-volumes") echo vol-1 ;;
+  "ec2 create-snapshot") echo snap-1 ;;
+  "s3api get-object") [[ -n ${S3_KEYS:-} ]] || exit 255; printf '%s\n' "$S3_KEYS" >"${@: -1}" ;;
+esac""",
+}
+GET_CONFIG = r"""
+case "$1" in
+  environment) case $3 in
+      ALARM_TOPIC_ARN) echo "$TOPIC" ;; KEYS_BUCKET) echo operations ;;
+      EB_ENVIRONMENT_NAME) echo inlet-prod ;; *) exit 1 ;; esac ;;
+  optionsettings) echo "${MAPPINGS-/dev/sdf=:100:true:gp3:3000:250}" ;;
+esac"""
+
+
+class Services(http.server.ThreadingHTTPServer):
+    """Instance metadata below /latest, Inlet's figures at /metrics."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.state = "InService"
+        self.lags = {"lake": 0, "bus": 0}
+        self.asked = []
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    TOKEN = "token-of-the-test"
+
+    def answer(self, text, status=200):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_PUT(self):
+        wanted = self.path == "/latest/api/token" and \
+            self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+        self.answer(self.TOKEN if wanted else "", 200 if wanted else 404)
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        if self.path == "/metrics":
+            if self.server.lags is None:
+                return self.answer("", 503)
+            lines = [f'inlet_sink_lag_records{{sink="{s}"}} {n}' for s, n in
+                     self.server.lags.items()]
+            return self.answer("# TYPE inlet_sink_lag_records gauge\n" + "\n".join(lines) + "\n")
+        if self.headers.get("X-aws-ec2-metadata-token") != self.TOKEN:
+            return self.answer("", 401)
+        known = {"instance-id": ID, "placement/region": "eu-west-1",
+                 "autoscaling/target-lifecycle-state": self.server.state}
+        name = self.path.removeprefix("/latest/meta-data/")
+        return self.answer(known.get(name, ""), 200 if name in known else 404)
+
+    def log_message(self, *_):
+        pass
+
+
+class Instance:
+    """An unpacked bundle, a root directory, and stand-ins in front of the path."""
+
+    def __init__(self, directory, services):
+        self.directory, self.services = directory, services
+        self.root = directory / "root"
+        self.calls_file = directory / "calls"
+        self.calls_file.touch()
+        self.app = directory / "app"
+        for name in ("etc", "dev", "opt/inlet", "var/lib/inlet", "opt/elasticbeanstalk/bin",
+                     "opt/aws/amazon-cloudwatch-agent/bin"):
+            (self.root / name).mkdir(parents=True)
+        for name, body in STAND_INS.items():
+            self.stand_in(directory / "bin" / name, body)
+        self.stand_in(self.root / "opt/elasticbeanstalk/bin/get-config", GET_CONFIG)
+        self.stand_in(self.root / "opt/aws/amazon-cloudwatch-agent/bin/"
+                      "amazon-cloudwatch-agent-ctl", "")
+
+    def stand_in(self, path, body):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"$CALLS"\n{body}\n')
+        path.chmod(0o755)
+
+    def unpack(self, variant="compose", switches=()):
+        shutil.rmtree(self.app, ignore_errors=True)
+        for name, data in bundle.make(variant, IMAGE, switches).items():
+            path = self.app / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(0o755 if name.endswith(".sh") else 0o644)
+        for name in ("instance.sh", "inlet-drain.sh"):
+            shutil.copy(self.app / "host" / name, self.root / "opt/inlet" / name)
+        return self
+
+    def environment(self, **more):
+        return {"PATH": f"{self.directory}/bin:{os.environ['PATH']}", "CALLS": str(self.calls_file),
+                "INLET_ROOT": str(self.root), "INLET_METADATA": self.services.url,
+                "INLET_ADMIN": self.services.url, "INLET_CONTAINER_UID": str(os.getuid()),
+                "INLET_DEVICE_WAIT_S": "1", "INLET_POLL_S": "1", "TOPIC": TOPIC, "ON_DISK": "",
+                "CONTAINERS": "container-1", **more}
+
+    def hook(self, name, **more):
+        """Runs the hook of that name, in whichever folder it is."""
+        found = list((self.app / ".platform/hooks").glob(f"*/{name}"))
+        assert len(found) == 1, f"{len(found)} hooks are called {name}"
+        return subprocess.run([found[0]], cwd=self.app, env=self.environment(**more), check=False,
+                              capture_output=True, text=True, timeout=60)
+
+    def calls(self, beginning=""):
+        return [line for line in self.calls_file.read_text().splitlines()
+                if line.startswith(beginning)]
+
+    def text(self, name):
+        return (self.root / name).read_text()
+
+
+@pytest.fixture
+def services():
+    running = Services()
+    yield running
+    running.shutdown()
+    running.thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def instance(tmp_path, services):
+    return Instance(tmp_path, services).unpack()
+
+
+def device(instance):
+    (instance.root / "dev/sdf").touch()
+
+
+# ---- The data volume.
+
+def test_an_empty_volume_is_formatted_and_mounted_before_docker(instance):
+    device(instance)
+    done = instance.hook("10-volume.sh", BLKID="2")
+    assert done.returncode == 0, done.stderr
+    assert len(instance.calls("mkfs.xfs")) == 1 and instance.calls("mount ")
+    line = instance.text("etc/fstab")
+    assert line.startswith("LABEL=inlet /var/lib/inlet xfs ")
+    assert "x-systemd.required-by=docker.service" in line
+
+
+def test_a_volume_with_a_journal_is_mounted_and_never_formatted(instance):
+    device(instance)
+    for _ in range(2):
+        assert instance.hook("10-volume.sh", ON_DISK="xfs").returncode == 0
+    assert not instance.calls("mkfs.xfs")
+    assert len(instance.text("etc/fstab").splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", [{"ON_DISK": "ext4"}, {"BLKID": "8"}, {"BLKID": "4"}])
+def test_a_volume_that_holds_something_else_is_left_alone(instance, what):
+    device(instance)
+    done = instance.hook("10-volume.sh", **what)
+    assert done.returncode == 1 and "left alone" in done.stderr
+    assert not instance.calls("mkfs.xfs") and not instance.calls("mount ")
+
+
+def test_a_mapped_volume_that_is_missing_fails_the_deployment(instance):
+    done = instance.hook("10-volume.sh")
+    assert done.returncode == 1 and "did not appear" in done.stderr
+
+
+def test_without_a_mapped_volume_the_journal_is_on_the_root_volume(instance):
+    done = instance.hook("10-volume.sh", MAPPINGS="")
+    assert done.returncode == 0 and "root volume" in done.stdout
+    assert not instance.calls("mount ")
+
+
+def test_a_mounted_volume_is_left_as_it_is(instance):
+    device(instance)
+    assert instance.hook("10-volume.sh", MOUNTED="0").returncode == 0
+    assert not instance.calls("blkid") and not instance.calls("mount ")
+
+
+# ---- Directories and settings of the host.
+
+def test_the_directories_are_private_and_the_node_has_the_instances_name(instance):
+    done = instance.hook("20-directories.sh")
+    assert done.returncode == 0, done.stderr
+    assert (instance.root / "var/lib/inlet").stat().st_mode & 0o777 == 0o700
+    assert f'name = "{ID}"' in instance.text("etc/inlet/inlet.toml")
+    assert "@" not in instance.text("etc/inlet/inlet.toml")
+
+
+def test_without_metadata_the_deployment_fails(instance):
+    done = instance.hook("20-directories.sh", INLET_METADATA="http://127.0.0.1:9")
+    assert done.returncode == 1 and "who this instance is" in done.stderr
+    assert not (instance.root / "etc/inlet/inlet.toml").exists()
+
+
+def test_port_80_needs_no_capability(instance):
+    assert instance.hook("25-port.sh").returncode == 0
+    assert "ip_unprivileged_port_start = 80" in instance.text("etc/sysctl.d/60-inlet.conf")
+    assert instance.calls("sysctl -q -p")
+
+
+def test_the_single_container_gets_one_metadata_hop_more(instance):
+    done = instance.unpack("single").hook("25-metadata-hops.sh")
+    assert done.returncode == 0, done.stderr
+    assert instance.calls() == [
+        f"aws ec2 modify-instance-metadata-options --region eu-west-1 --instance-id {ID} "
+        "--http-tokens required --http-put-response-hop-limit 2"]
+
+
+# ---- What can be switched on.
+
+def test_keys_are_fetched_at_once_and_every_minute(instance):
+    done = instance.unpack(switches=["keys"]).hook("30-keys.sh", S3_KEYS=KEYS.strip())
+    assert done.returncode == 0, done.stderr
+    assert instance.text("var/lib/inlet/keys") == KEYS
+    assert (instance.root / "var/lib/inlet/keys").stat().st_mode & 0o777 == 0o600
+    assert "OnUnitActiveSec=60\n" in instance.text("etc/systemd/system/inlet-keys.timer")
+    assert instance.calls("systemctl enable inlet-keys.timer")
+
+
+def test_the_last_good_keys_stay_while_s3_is_away(instance):
+    instance.unpack(switches=["keys"])
+    assert instance.hook("30-keys.sh", S3_KEYS=KEYS.strip()).returncode == 0
+    assert instance.hook("30-keys.sh").returncode == 0
+    assert instance.text("var/lib/inlet/keys") == KEYS
+    assert [p.name for p in (instance.root / "var/lib/inlet").iterdir()] == ["keys"]
+
+
+def test_a_node_that_never_got_keys_fails_its_deployment(instance):
+    done = instance.unpack(switches=["keys"]).hook("30-keys.sh")
+    assert done.returncode == 1 and "there are no API keys" in done.stderr
+    assert list((instance.root / "var/lib/inlet").iterdir()) == []
+
+
+def test_unchanged_keys_are_not_written_again(instance):
+    instance.unpack(switches=["keys"])
+    for _ in range(2):
+        assert instance.hook("30-keys.sh", S3_KEYS=KEYS.strip()).returncode == 0
+        written = (instance.root / "var/lib/inlet/keys").stat()
+    assert instance.hook("30-keys.sh", S3_KEYS=KEYS.strip()).returncode == 0
+    assert (instance.root / "var/lib/inlet/keys").stat().st_ino == written.st_ino
+
+
+def test_the_health_agent_is_pointed_at_our_log_once(instance):
+    instance.unpack(switches=["healthd"])
+    config = instance.root / "etc/healthd/config.yaml"
+    config.parent.mkdir()
+    config.write_text("group_id: abc\nappstat_log_path: /elsewhere\n")
+    hooks = [p for p in (instance.app / ".platform/hooks").rglob("30-healthd.sh")]
+    for _ in range(2):
+        for path in sorted(hooks, reverse=True):  # prebuild, postdeploy
+            done = subprocess.run([path], cwd=instance.app, env=instance.environment(), check=False,
+                                  capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+    assert config.read_text() == (
+        "group_id: abc\nappstat_log_path: /var/log/nginx/healthd/application.log\n"
+        "log_to_file: true\nappstat_unit: sec\nappstat_timestamp_on: completion\n")
+    assert instance.calls("systemctl") == ["systemctl restart healthd.service"]
+    assert (instance.root / "var/log/nginx/healthd").is_dir()
+
+
+def test_the_cloudwatch_agent_is_given_inlets_figures(instance):
+    done = instance.unpack(switches=["emf"]).hook("40-metrics.sh")
+    assert done.returncode == 0, done.stderr
+    config = json.loads(instance.text("opt/inlet/cloudwatch-agent.json"))
+    collected = config["logs"]["logs_collected"]["files"]["collect_list"][0]
+    assert collected["log_group_name"] == "/aws/elasticbeanstalk/inlet-prod/inlet/metrics"
+    assert collected["file_path"] == \
+        bundle.settings()["switches"]["emf"]["environment"]["INLET_HEALTH_EMF_FILE"]
+    assert instance.calls("amazon-cloudwatch-agent-ctl -a append-config -m ec2 -s -c file:")
+
+
+def test_rotated_logs_are_archived_and_the_present_one_is_not(instance):
+    done = instance.unpack(switches=["log_file"]).hook("30-logs.sh")
+    assert done.returncode == 0, done.stderr
+    log = bundle.settings()["switches"]["log_file"]["environment"]["INLET_LOG_FILE"]
+    tasks = "opt/elasticbeanstalk/tasks"
+    assert instance.text(f"{tasks}/taillogs.d/inlet.conf") == f"{log}\n"
+    assert instance.text(f"{tasks}/publishlogs.d/inlet.conf") == f"{log}.*\n"
+    assert instance.text(f"{tasks}/bundlelogs.d/inlet.conf") == f"{log}\n{log}.*\n"
+
+
+# ---- The end of an instance.
+
+class Drain:
+    """The running script; its heartbeats and polls come every second."""
+
+    def __init__(self, instance, **more):
+        self.instance = instance
+        self.process = subprocess.Popen(
+            [instance.root / "opt/inlet/inlet-drain.sh"], start_new_session=True,
+            env=instance.environment(INLET_HEARTBEAT_S="1", **more), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def wait_for(self, call, timeout_s=20):
+        wait_until(lambda: self.instance.calls(call), f"a call {call}", timeout_s)
+
+    def stop(self):
+        os.killpg(self.process.pid, 15)
+        self.process.communicate(timeout=10)
+
+
+@pytest.fixture
+def drain(instance):
+    started = []
+
+    def start(**more):
+        started.append(Drain(instance, **more))
+        return started[-1]
+    yield start
+    for one in started:
+        one.stop()
+
+
+COMPLETE = "aws autoscaling complete-lifecycle-action"
+
+
+def test_termination_goes_on_once_the_journal_is_empty(instance, services, drain):
+    services.lags = {"lake": 7, "bus": 0}
+    running = drain()
+    wait_until(lambda: running.process.poll() is None, "it runs")
+    services.state = "Terminated"
+    running.wait_for("aws autoscaling record-lifecycle-action-heartbeat")
+    wait_until(lambda: services.asked.count("/metrics") >= 2, "it asks again")
+    assert not instance.calls("docker stop") and not instance.calls(COMPLETE)
+    services.lags = {"lake": 0, "bus": 0}
+    running.wait_for(COMPLETE)
+    calls = instance.calls()
+    stop = calls.index("docker stop --time 90 container-1")
+    assert stop < calls.index(instance.calls(COMPLETE)[0])
+    assert instance.calls(COMPLETE) == [
+        f"{COMPLETE} --lifecycle-hook-name inlet-drain --auto-scaling-group-name "
+        f"awseb-e-abc-stack-group --instance-id {ID} --lifecycle-action-result CONTINUE"]
+    assert not instance.calls("aws ec2") and not instance.calls("aws sns")
+
+
+def test_while_the_instance_is_in_service_nothing_is_touched(instance, services, drain):
+    drain()
+    wait_until(lambda: len(services.asked) >= 3, "it looks three times")
+    assert set(services.asked) == {"/latest/meta-data/autoscaling/target-lifecycle-state"}
+    assert instance.calls() == []
+
+
+@pytest.mark.parametrize("lags, said", [({"lake": 5, "bus": 2}, "7"), (None, "unknown")])
+def test_what_no_sink_took_is_kept_and_told(instance, services, drain, lags, said):
+    services.state, services.lags = "Terminated", lags
+    drain(INLET_EMPTY_LIMIT_S="2").wait_for(COMPLETE)
+    snapshot = instance.calls("aws ec2 create-snapshot --volume-id vol-1")
+    assert len(snapshot) == 1 and f"Key=inlet:undelivered,Value={ID}" in snapshot[0]
+    told = instance.calls(f"aws sns publish --topic-arn {TOPIC}")
+    assert len(told) == 1 and f"{said} records" in told[0] and "snap-1" in told[0]
+    calls = instance.calls()
+    order = [next(i for i, c in enumerate(calls) if c.startswith(b)) for b in
+             ("docker stop", "aws ec2 create-snapshot", COMPLETE)]
+    assert order == sorted(order)
+
+
+def test_without_a_container_the_volume_is_kept_too(instance, services, drain):
+    services.state = "Terminated"
+    (instance.directory / "bin/docker").write_text("#!/bin/bash\n")
+    drain().wait_for(COMPLETE)
+    assert instance.calls("aws ec2 create-snapshot")
+
+
+def test_a_drain_that_has_begun_is_not_started_over_by_a_deployment(instance, services):
+    for state, call in (("InService", "restart"), ("Terminated", "start")):
+        services.state = state
+        instance.calls_file.write_text("")
+        done = instance.hook("50-drain.sh")
+        assert done.returncode == 0, done.stderr
+        assert instance.calls()[-1] == f"systemctl {call} inlet-drain.service"
+    unit = instance.text("etc/systemd/system/inlet-drain.service")
+    program = unit.split("ExecStart=")[1].splitlines()[0]
+    assert os.access(instance.root / program.lstrip("/"), os.X_OK)
