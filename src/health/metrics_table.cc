@@ -1,0 +1,27 @@
+#include "health/metrics_table.h"
+
+#include <fmt/format.h>
+
+namespace inlet::health {
+
+std::string_view name_of(MetricType type) {
+  constexpr std::string_view names[] = {"counter", "gauge", "histogram"};
+  return names[static_cast<std::size_t>(type)];
+}
+
+std::string metrics_markdown() {
+  std::string out =
+      "# Metrics\n\n"
+      "`GET /metrics` on the admin listener, as Prometheus text or, where asked for, OpenMetrics.\n"
+      "Written from `src/health/metrics_table.h`; a test compares. Histograms have bounds at "
+      "every\n"
+      "power of two microseconds and half-way between, so those of several nodes may be added.\n\n"
+      "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
+  for (const Metric& row : metrics_table) {
+    fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} | {} |\n", row.name,
+                   name_of(row.type), row.unit, row.labels, row.help);
+  }
+  return out;
+}
+
+}  // namespace inlet::health
