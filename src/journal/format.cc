@@ -34,13 +34,14 @@ struct TaggedField {
   std::string_view Metadata::* field;
 };
 
-// In order of need: when space runs out the later ones are left out.
+// In order of need: when space runs out the later ones are left out. The names, an encoding that
+// intake knows and a key (at most 512 characters with quotes and escapes) always fit.
 constexpr std::array tagged_fields{
     TaggedField{tag_tenant, &Metadata::tenant},
     TaggedField{tag_stream, &Metadata::stream},
     TaggedField{tag_content_encoding, &Metadata::content_encoding},
-    TaggedField{tag_content_type, &Metadata::content_type},
     TaggedField{tag_idempotency_key, &Metadata::idempotency_key},
+    TaggedField{tag_content_type, &Metadata::content_type},
     TaggedField{tag_peer, &Metadata::peer},
     TaggedField{tag_trace_id, &Metadata::trace_id},
 };

@@ -98,6 +98,10 @@ class Journal {
   [[nodiscard]] std::uint32_t retry_after_s() const;
   [[nodiscard]] JournalStatus status() const;
   [[nodiscard]] std::uint64_t journal_id() const { return journal_id_; }
+  // Of the record after the last committed one. A record appended from now on does not get less.
+  [[nodiscard]] std::uint64_t next_sequence() const { return next_sequence_; }
+  // Segments with records from this sequence on are kept; see SegmentStore::set_floor().
+  void set_floor(std::uint64_t sequence) { store_.set_floor(sequence); }
   // The largest body that fits.
   [[nodiscard]] std::uint64_t body_bytes_max() const;
 

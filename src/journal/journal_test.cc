@@ -215,6 +215,24 @@ TEST_F(JournalTest, never_takes_a_recycled_segments_old_frames_for_new_ones) {
   EXPECT_EQ(lost, 0u);
 }
 
+TEST_F(JournalTest, a_floor_keeps_delivered_segments_until_it_moves_on) {
+  options.store.sinks = {"archive"};
+  options.store.bytes_max = 8 * limits::segment_bytes_min;
+  options.store.floor = 1;
+  open();
+  for (int i = 0; i < 60; i++) commit(std::string(50'000, 'x'));
+  advance_cursor(journal->next_sequence());
+  open();  // What is kept is kept from the first moment on.
+  for (int i = 0; i < 200 && collector.failed == 0; i++) commit(std::string(50'000, 'y'));
+  EXPECT_EQ(collector.failed, 1);
+  EXPECT_EQ(read().size(), journal->next_sequence() - 1);
+  advance_cursor(journal->next_sequence());
+  journal->set_floor(UINT64_MAX);
+  journal->keep_house();
+  for (int i = 0; i < 60; i++) commit(std::string(50'000, 'z'));
+  EXPECT_EQ(collector.failed, 1);
+}
+
 TEST_F(JournalTest, keeps_the_lock_for_itself) {
   open();
   const auto second = Journal::open(files, clock, pool, collector, options);

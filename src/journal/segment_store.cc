@@ -28,7 +28,11 @@ std::uint64_t headroom(const Space& space) {
 }  // namespace
 
 SegmentStore::SegmentStore(FileSystem& files, Clock& clock, StoreOptions options)
-    : files_(files), clock_(clock), options_(std::move(options)), direct_(options_.direct) {}
+    : files_(files),
+      clock_(clock),
+      options_(std::move(options)),
+      direct_(options_.direct),
+      floor_(options_.floor) {}
 
 void SegmentStore::adopt(const Catalog& catalog, std::uint64_t current_number) {
   const std::lock_guard lock(mutex_);
@@ -83,7 +87,7 @@ void SegmentStore::ended(std::uint64_t number, std::uint64_t end_sequence, bool 
 
 void SegmentStore::turn(std::uint64_t next_sequence, std::uint64_t current_offset) {
   const std::uint64_t delivered = delivered_sequence();
-  release_delivered(delivered);
+  release_delivered(std::min(delivered, floor_.load()));
   make_spares();
   trim_free_files();
   measure(next_sequence, current_offset, delivered);

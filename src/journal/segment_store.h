@@ -11,8 +11,8 @@
 // files in which a shipper met damage are set aside in quarantine/ for the operator.
 //
 // Invariants:
-//   - a segment is reused or removed only when every configured sink's durable cursor is past it;
-//     with no sink configured, never.
+//   - a segment is reused or removed only when every configured sink's durable cursor is past it,
+//     and the floor; with no sink configured, never.
 //   - retention never refuses a record: delivered segments give way when space is needed.
 //   - headroom_bytes of the file system stay free for cursors and logs.
 //
@@ -44,6 +44,7 @@ struct StoreOptions {
   Microseconds retain_us = 0;                         // Delivered segments are kept this long.
   bool direct = true;                                 // Use O_DIRECT where the file system has it.
   std::vector<std::string> sinks;                     // Whose cursors hold segments back.
+  std::uint64_t floor = UINT64_MAX;                   // See set_floor(); UINT64_MAX: there is none.
 };
 
 struct Spare {
@@ -86,6 +87,10 @@ class SegmentStore {
   // One round of housekeeping: reads cursors, releases delivered segments, makes spares, looks at
   // space. `next_sequence` and `current_offset` say how far the committer is.
   void turn(std::uint64_t next_sequence, std::uint64_t current_offset);
+
+  // Records from this sequence on are still needed by this process, whatever the sinks have: like
+  // a cursor of its own, but kept in memory only. Whoever sets one must keep moving it. Any thread.
+  void set_floor(std::uint64_t sequence) { floor_ = sequence; }
 
   [[nodiscard]] Fullness fullness() const;
   [[nodiscard]] bool direct() const { return direct_; }
@@ -143,6 +148,7 @@ class SegmentStore {
   std::uint64_t measured_next_ = 0;
   std::uint64_t measured_delivered_ = 0;
   std::atomic<std::uint64_t> quarantined_{0};
+  std::atomic<std::uint64_t> floor_;
 };
 
 }  // namespace inlet::journal
