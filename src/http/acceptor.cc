@@ -23,12 +23,13 @@ Acceptor::~Acceptor() {
   for (const auto& listener : listeners_) ::close(listener->fd);
 }
 
-void Acceptor::add(int fd, HandlerFactory factory) {
+void Acceptor::add(int fd, HandlerFactory factory, ListenerOptions options) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   auto listener = std::make_unique<Listener>();
   listener->acceptor = this;
   listener->fd = fd;
   listener->factory = std::move(factory);
+  listener->options = std::move(options);
   listeners_.push_back(std::move(listener));
 }
 
@@ -72,9 +73,9 @@ Acceptor::Outcome Acceptor::accept_some(Listener& listener) {
     Loop& loop = *loops_[next_loop_];
     next_loop_ = (next_loop_ + 1) % loops_.size();
     if (&loop == loops_.front().get()) {
-      loop.adopt(fd, listener.factory);
+      loop.adopt(fd, listener.factory, listener.options);
     } else {
-      loop.post([&loop, fd, &listener] { loop.adopt(fd, listener.factory); });
+      loop.post([&loop, fd, &listener] { loop.adopt(fd, listener.factory, listener.options); });
     }
   }
   return Outcome::more;

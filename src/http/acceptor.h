@@ -25,7 +25,7 @@ class Acceptor {
   ~Acceptor();
 
   // Owns `fd`, bound and listening. The factory lives as long as the acceptor.
-  void add(int fd, HandlerFactory factory);
+  void add(int fd, HandlerFactory factory, ListenerOptions options);
   void start();
   // Takes what is in the backlogs, then closes the sockets.
   void finish();
@@ -39,6 +39,7 @@ class Acceptor {
     Acceptor* acceptor;
     int fd;
     HandlerFactory factory;
+    ListenerOptions options;
   };
   enum class Outcome : unsigned char { empty, more, pause };
 

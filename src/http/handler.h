@@ -43,7 +43,8 @@ class Connection {
   // views.
   [[nodiscard]] virtual const RequestHead& head() = 0;
 
-  // IP address of the peer.
+  // IP address of the client: of the socket's other end, or whom trusted proxies name for the
+  // request being handled (options.h).
   [[nodiscard]] virtual std::string_view peer() const = 0;
 
   // Where to post() what is to be done on this connection's thread.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "http/server_connection.h"
 
 namespace inlet::http {
@@ -22,6 +23,7 @@ Loop::Loop(std::size_t index, const Options& options, MemoryBudget& memory, Cloc
     : index_(index),
       options_(options),
       clock_(clock),
+      memory_(memory),
       buffers_(memory),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -81,6 +83,7 @@ void Loop::round() {
   const int count = ::epoll_wait(epoll_, events, events_per_round_max, wait_ms());
   CHECK(count >= 0 || errno == EINTR);
   update_time();
+  handshakes_left_ = handshakes_per_round_max;
   for (int i = 0; i < count; i++) {
     if (events[i].data.ptr == nullptr) continue;  // run_posted() looks anyway.
     const std::uint32_t what = events[i].events;
@@ -128,8 +131,8 @@ void Loop::run_timers() {
   }
 }
 
-void Loop::adopt(int fd, const HandlerFactory& factory) {
-  auto* const connection = new ServerConnection(*this, fd, factory);
+void Loop::adopt(int fd, const HandlerFactory& factory, const ListenerOptions& listener) {
+  auto* const connection = new ServerConnection(*this, fd, factory, listener);
   connections_.push_back(*connection);
   connection->start();
 }
@@ -148,12 +151,7 @@ void Loop::run_next_round(ServerConnection& connection) { next_round_.push_back(
 
 void Loop::wait_for_memory(ServerConnection& connection, MemoryUse use) {
   List<InWaiting>& waiting = use == MemoryUse::input ? waiting_for_input_ : waiting_for_body_;
-  // One that was just tried and failed is still the first in line.
-  if (serving_waiting_) {
-    waiting.push_front(connection);
-  } else {
-    waiting.push_back(connection);
-  }
+  (serving_waiting_ ? tried_ : waiting).push_back(connection);
   if (memory_timer_.at_us == never_us) {
     memory_timer_.at_us = now_us_ + options_.memory_retry_us;
   }
@@ -162,17 +160,33 @@ void Loop::wait_for_memory(ServerConnection& connection, MemoryUse use) {
 void Loop::serve_waiting() {
   serving_waiting_ = true;
   for (List<InWaiting>* waiting : {&waiting_for_input_, &waiting_for_body_}) {
-    while (!waiting->empty()) {
+    // Where a body waits because its handler keeps memory from it, those behind it need not.
+    const std::size_t failures_max = waiting == &waiting_for_body_ ? body_retries_in_vain_max : 1;
+    std::size_t failures = 0;
+    while (!waiting->empty() && failures < failures_max) {
       ServerConnection& first = waiting->front();
       waiting->pop_front();
       first.retry_memory();
-      if (!waiting->empty() && &waiting->front() == &first) break;
+      if (!tried_.empty() && &tried_.back() == &first) failures++;
     }
+    waiting->splice(waiting->begin(), tried_);  // Still the first in line.
   }
   serving_waiting_ = false;
 }
 
 void Loop::bury(ServerConnection& connection) { graves_.push_back(&connection); }
+
+bool Loop::take_handshake_turn() {
+  if (handshakes_left_ == 0) return false;
+  handshakes_left_--;
+  return true;
+}
+
+void Loop::log_refusal(std::string_view peer, std::string_view reason) {
+  if (now_us_ < next_refusal_log_us_) return;
+  next_refusal_log_us_ = now_us_ + refusal_log_us;
+  log_warn("http", "connection refused", {{"peer", peer}, {"reason", reason}});
+}
 
 void Loop::reap() {
   for (ServerConnection* connection : graves_) {

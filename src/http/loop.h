@@ -57,10 +57,19 @@ struct Counters {
   std::uint64_t bytes_in = 0;
   std::uint64_t framing_errors = 0;   // Requests malformed, too large or too slow.
   std::uint64_t memory_refusals = 0;  // 503 because no memory came free in time.
+  std::uint64_t tls_handshakes = 0;   // Completed;
+  std::uint64_t tls_resumptions = 0;  // of these, with a ticket.
+  std::uint64_t tls_failures = 0;     // Handshakes refused, broken or too slow.
+  std::uint64_t proxy_refusals = 0;   // Connections without a PROXY header we believe.
+
+  // Of all listeners' certificates, when the first ends; seconds since 1970. 0: there is none.
+  std::int64_t certificate_ends_s = 0;
+  std::uint64_t certificates_refused = 0;  // New ones that could not be used.
 };
 
 struct LoopCounters {
   Counter open, accepted, requests, bytes_in, framing_errors, memory_refusals;
+  Counter tls_handshakes, tls_resumptions, tls_failures, proxy_refusals;
 };
 
 inline constexpr Microseconds never_us = std::numeric_limits<Microseconds>::max();
@@ -99,8 +108,8 @@ class Loop {
   void unwatch(int fd);  // Only needed if another process has it open, too.
   void add_timer(Timer& timer) { timers_.push_back(&timer); }
 
-  // Takes over the socket `fd`, connected and non-blocking. `factory` outlives the loop.
-  void adopt(int fd, const HandlerFactory& factory);
+  // Takes over the socket `fd`, connected and non-blocking. The others outlive the loop.
+  void adopt(int fd, const HandlerFactory& factory, const ListenerOptions& listener);
   // See Server::drain().
   void drain();
 
@@ -109,9 +118,14 @@ class Loop {
   void wait_for_memory(ServerConnection& connection, MemoryUse use);
   void memory_released() { memory_released_ = true; }
   void bury(ServerConnection& connection);
+  // Whether this round has time for another step of a handshake, which is then taken.
+  [[nodiscard]] bool take_handshake_turn();
+  // Says why a connection was refused before it could be answered; not each, if there are many.
+  void log_refusal(std::string_view peer, std::string_view reason);
 
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] BufferPool& buffers() { return buffers_; }
+  [[nodiscard]] MemoryBudget& memory() { return memory_; }
   [[nodiscard]] LoopCounters& counters() { return counters_; }
   [[nodiscard]] std::size_t index() const { return index_; }
   [[nodiscard]] bool draining() const { return draining_; }
@@ -150,6 +164,7 @@ class Loop {
   const std::size_t index_;
   const Options& options_;
   Clock& clock_;
+  MemoryBudget& memory_;
   BufferPool buffers_;
   LoopCounters counters_;
   const int epoll_;
@@ -167,7 +182,10 @@ class Loop {
   std::vector<ServerConnection*> graves_;
   bool draining_ = false;
   bool memory_released_ = false;
+  List<InWaiting> tried_;  // Of those, who were just served in vain.
   bool serving_waiting_ = false;
+  std::size_t handshakes_left_ = 0;  // In this round.
+  Microseconds next_refusal_log_us_ = 0;
   Microseconds now_us_ = 0;
   Microseconds date_second_ = -1;
   std::string date_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "http/address_list.h"
 
 namespace inlet::http {
 
@@ -30,6 +31,20 @@ struct Options {
   Microseconds memory_retry_us = 20'000;  // While a connection waits for memory.
 };
 
+class TlsContext;
+
+// What holds for the connections of one listening socket.
+struct ListenerOptions {
+  TlsContext* tls = nullptr;    // Null: no TLS. Outlives the server.
+  bool proxy_protocol = false;  // Every connection begins with a PROXY header, version 2; those
+                                // not from trusted_proxies are closed.
+  AddressList trusted_proxies;  // Whose word about the client's address counts, also in
+                                // X-Forwarded-For.
+};
+
+inline constexpr std::size_t handshakes_per_round_max = 4;   // They take a millisecond each.
+inline constexpr Microseconds refusal_log_us = 10'000'000;   // A line for one refusal in that time.
+inline constexpr std::size_t body_retries_in_vain_max = 64;  // Of one look at who waits for memory.
 inline constexpr std::size_t discard_bytes_max = 64U << 10;  // Of a refused body, to keep going.
 inline constexpr std::size_t linger_bytes_max = 256U << 10;  // Read and dropped before closing.
 inline constexpr std::size_t linger_piece_bytes = 16U << 10;

@@ -2,11 +2,13 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "http/acceptor.h"
+#include "http/tls.h"
 
 namespace inlet::http {
 
@@ -20,9 +22,12 @@ Server::Server(const Options& options, MemoryBudget& memory, Clock& clock) : opt
 
 Server::~Server() { stop(); }
 
-void Server::add_listener(int fd, HandlerFactory factory) {
+void Server::add_listener(int fd, HandlerFactory factory, ListenerOptions options) {
   CHECK(threads_.empty());
-  acceptor_->add(fd, std::move(factory));
+  if (options.tls != nullptr && std::ranges::find(tls_, options.tls) == tls_.end()) {
+    tls_.push_back(options.tls);
+  }
+  acceptor_->add(fd, std::move(factory), std::move(options));
 }
 
 void Server::start() {
@@ -60,6 +65,12 @@ Counters Server::counters() const {
   if (!acceptor_) return counters_at_end_;
   Counters sums;
   sums.accept_pauses = acceptor_->pauses();
+  for (const TlsContext* tls : tls_) {
+    const std::int64_t ends_s = tls->not_after_s();
+    const bool first = sums.certificate_ends_s == 0 || ends_s < sums.certificate_ends_s;
+    if (first) sums.certificate_ends_s = ends_s;
+    sums.certificates_refused += tls->reloads_failed();
+  }
   for (const auto& loop : loops_) {
     const LoopCounters& counters = loop->counters();
     sums.open += counters.open.get();
@@ -68,6 +79,10 @@ Counters Server::counters() const {
     sums.bytes_in += counters.bytes_in.get();
     sums.framing_errors += counters.framing_errors.get();
     sums.memory_refusals += counters.memory_refusals.get();
+    sums.tls_handshakes += counters.tls_handshakes.get();
+    sums.tls_resumptions += counters.tls_resumptions.get();
+    sums.tls_failures += counters.tls_failures.get();
+    sums.proxy_refusals += counters.proxy_refusals.get();
   }
   return sums;
 }

@@ -31,7 +31,7 @@ class Server {
   ~Server();  // stop().
 
   // Before start(). Takes over `fd`, bound and listening; each listener has its own handlers.
-  void add_listener(int fd, HandlerFactory factory);
+  void add_listener(int fd, HandlerFactory factory, ListenerOptions options = {});
   void start();
 
   // Runs `function` on that loop's thread, in the order of posting.
@@ -52,6 +52,7 @@ class Server {
   const Options options_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::unique_ptr<Acceptor> acceptor_;
+  std::vector<TlsContext*> tls_;  // Of listeners that have it, each once.
   std::vector<std::jthread> threads_;
   Counters counters_at_end_;
 };

@@ -8,12 +8,18 @@
 #include <utility>
 
 #include "base/check.h"
-#include "http/socket.h"
+#include "http/forwarded.h"
 
 namespace inlet::http {
 
-ServerConnection::ServerConnection(Loop& loop, int fd, const HandlerFactory& factory)
-    : loop_(loop), fd_(fd), handler_(factory(*this)), peer_(peer_address(fd)) {
+ServerConnection::ServerConnection(Loop& loop, int fd, const HandlerFactory& factory,
+                                   const ListenerOptions& listener)
+    : loop_(loop),
+      fd_(fd),
+      listener_(listener),
+      handler_(factory(*this)),
+      peer_(peer_of(fd)),
+      state_(listener.tls != nullptr ? State::handshaking : State::idle) {
   loop_.counters().open.add();
   loop_.counters().accepted.add();
 }
@@ -22,6 +28,7 @@ ServerConnection::~ServerConnection() {
   // The handler goes first, while what it refers to is whole.
   handler_.reset();
   input_.release(loop_.buffers());
+  end_tls(false);
   if (state_ == State::closed) return;
   ::close(fd_);
   loop_.counters().open.subtract(1);
@@ -30,6 +37,11 @@ ServerConnection::~ServerConnection() {
 void ServerConnection::start() {
   deadline_us_ =
       loop_.deadline_us(loop_.draining() ? drain_first_request_us : loop_.options().header_us);
+  settle_peer();
+  if (listener_.proxy_protocol) {
+    if (!peer_trusted_) return refuse_peer("not a trusted proxy");
+    state_ = State::announced;
+  }
   if (!loop_.watch(fd_, *this)) close();
   run();
 }
@@ -37,6 +49,10 @@ void ServerConnection::start() {
 void ServerConnection::on_event(bool readable, bool writable, bool ended) {
   if (readable) readable_ = true;
   if (ended) ended_ = true;
+  if (tls_) {
+    if (readable) tls_->note_readable(ended_);
+    if (writable && tls_->read_waits_for_room()) readable_ = true;
+  }
   if (writable && state_ == State::sending) send_pending();
   run();
 }
@@ -62,6 +78,8 @@ void ServerConnection::run() {
 bool ServerConnection::advance() {
   if (memory_waiting_ || yielded_) return false;
   switch (state_) {
+    case State::announced: return read_announcement();
+    case State::handshaking: return shake_hands();
     case State::idle:
     case State::head: return read_head();
     case State::body: return read_body();
@@ -109,6 +127,10 @@ bool ServerConnection::take_head(std::size_t head_bytes) {
     reject(417, "No expectation but 100-continue is understood.");
     return true;
   }
+  if (peer_trusted_) {
+    const auto source = forwarded_address(head, *peer_.ip, listener_.trusted_proxies);
+    forwarded_ = source ? source->text() : "";
+  }
   head_given_ = may_respond_ = in_on_head_ = true;
   const HeadAction action = handler_->on_head(head);
   in_on_head_ = false;
@@ -128,7 +150,7 @@ bool ServerConnection::begin_body(std::uint64_t bytes_max) {
   deadline_us_ = loop_.deadline_us(loop_.options().body_us);
   if (expect_continue_ && input_.size() == head_bytes_ && body_.length() <= bytes_max) {
     // Nothing else is on its way to this client, so a socket that cannot take this is dead.
-    if (send_some(fd_, continue_answer) != continue_answer.size()) close();
+    if (send(continue_answer) != continue_answer.size()) close();
   }
   return true;
 }
@@ -159,7 +181,8 @@ bool ServerConnection::receive_more() {
     if (input_.empty()) release_input();
     return false;
   }
-  if (!input_.make_room(loop_.buffers())) {
+  if ((tls_ && !reserve_tls(tls_idle_bytes + tls_busy_bytes)) ||
+      !input_.make_room(loop_.buffers())) {
     wait_for_memory(MemoryUse::input);
     return false;
   }
@@ -172,22 +195,33 @@ bool ServerConnection::receive_more() {
 }
 
 std::size_t ServerConnection::receive(MutableBytes room) {
-  const Received received = receive_some(fd_, room);
+  const Received received = tls_ ? tls_->receive(room) : receive_some(fd_, room);
   switch (received.kind) {
     case Received::Kind::bytes:
       // A read that did not fill its room emptied the socket. But no edge tells of its end twice.
-      readable_ = received.count == room.size() || ended_;
+      readable_ = tls_ ? tls_->has_more() : received.count == room.size() || ended_;
       body_received_ += received.count;
       loop_.counters().bytes_in.add(received.count);
       break;
-    case Received::Kind::nothing_yet:
-      readable_ = false;
-      if (input_.empty()) release_input();
-      break;
+    case Received::Kind::nothing_yet: nothing_came(); break;
     case Received::Kind::end: peer_ended(); break;
     case Received::Kind::broken: close(); break;
   }
   return received.count;
+}
+
+void ServerConnection::nothing_came() {
+  readable_ = false;
+  if (tls_ && state_ == State::idle && !tls_->is_at_rest()) {
+    // A part of a record: as far as deadlines go, a request has begun.
+    state_ = State::head;
+    if (served_) deadline_us_ = loop_.deadline_us(loop_.options().header_us);
+  }
+  if (input_.empty()) release_input();
+}
+
+std::optional<std::size_t> ServerConnection::send(std::string_view first, std::string_view second) {
+  return tls_ ? tls_->send(first, second) : send_some(fd_, first, second);
 }
 
 // The peer sends no more; it may still read.
@@ -307,7 +341,7 @@ void ServerConnection::send_answer(const Response& response, bool keep) {
 }
 
 void ServerConnection::send_bytes(std::string_view first, std::string_view second) {
-  const std::optional<std::size_t> sent = send_some(fd_, first, second);
+  const std::optional<std::size_t> sent = send(first, second);
   if (!sent) return close();
   if (*sent == first.size() + second.size()) {
     state_ = State::finishing;
@@ -322,8 +356,7 @@ void ServerConnection::send_bytes(std::string_view first, std::string_view secon
 }
 
 void ServerConnection::send_pending() {
-  const std::optional<std::size_t> sent =
-      send_some(fd_, std::string_view(pending_).substr(pending_sent_));
+  const std::optional<std::size_t> sent = send(std::string_view(pending_).substr(pending_sent_));
   if (!sent) return close();
   pending_sent_ += *sent;
   if (*sent > 0) deadline_us_ = loop_.deadline_us(loop_.options().write_us);
@@ -356,10 +389,12 @@ bool ServerConnection::finish() {
 
 void ServerConnection::release_input() {
   input_.release(loop_.buffers());
+  if (tls_) rest_tls();
   loop_.memory_released();
 }
 
 void ServerConnection::start_linger() {
+  end_tls(true);
   ::shutdown(fd_, SHUT_WR);
   release_input();
   state_ = State::lingering;
@@ -421,6 +456,11 @@ void ServerConnection::sweep() {
       release_refusal(false);
       return run();
     }
+    if (state_ == State::handshaking) {
+      loop_.counters().memory_refusals.add();
+      close();
+      return bury_if_done();
+    }
     reject(503, "This node is out of memory for requests at the moment.", "Retry-After: 1\r\n");
   } else if (loop_.now_us() >= deadline_us_ || body_too_slow()) {
     timed_out();
@@ -437,6 +477,8 @@ void ServerConnection::timed_out() {
     case State::discarding: return release_refusal(false);
     case State::handling:
     case State::finishing: return;
+    case State::announced: return refuse_peer("no PROXY header in time");
+    case State::handshaking: loop_.counters().tls_failures.add(); return close();
     case State::idle:
     case State::sending:
     case State::lingering:
@@ -445,7 +487,8 @@ void ServerConnection::timed_out() {
 }
 
 void ServerConnection::drain() {
-  if (state_ != State::idle || memory_waiting_) return;
+  const bool opening = state_ == State::announced || state_ == State::handshaking;
+  if (memory_waiting_ || (state_ != State::idle && !opening)) return;
   if (!served_) {
     deadline_us_ = std::min(deadline_us_, loop_.deadline_us(drain_first_request_us));
     return;
@@ -458,6 +501,7 @@ void ServerConnection::drain() {
 
 void ServerConnection::close() {
   if (state_ == State::closed) return;
+  end_tls(state_ == State::idle);
   state_ = State::closed;
   ::close(fd_);
   loop_.counters().open.subtract(1);

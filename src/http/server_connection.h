@@ -1,5 +1,6 @@
 // server_connection: the life of one client connection, as a state machine.
 //
+//   [announced ->] [handshaking ->] idle
 //   idle -> head -> body -> handling -> sending -> finishing -> idle, or lingering -> closed
 //              '-> discarding -----------'
 //
@@ -7,6 +8,8 @@
 // room to write, an answer, memory, a deadline) only change fields and call run(). There is no
 // recursion: what a handler does inside a callback is acted on when the callback has returned.
 //
+//   announced    the listener wants a PROXY header first
+//   handshaking  the listener speaks TLS; one that has sent nothing costs no more than without
 //   idle         no byte of a next request; no buffer
 //   head, body   reading; a body that fits the large read buffer stays there and is never copied
 //   handling     on_body() was called, respond() has not been; nothing is read
@@ -19,6 +22,8 @@
 // Invariants:
 //   - one answer per request, and none after one that said `Connection: close`.
 //   - on_end() exactly once for each on_head().
+//   - what TLS takes of memory is reserved while there is a TlsStream, a record's part of it from a
+//     record's first byte on.
 //   - a closed connection is deleted only when no event can reach it and no respond() is due.
 //
 // Threads: its loop's.
@@ -27,7 +32,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/time.h"
@@ -35,6 +42,8 @@
 #include "http/handler.h"
 #include "http/input.h"
 #include "http/loop.h"
+#include "http/socket.h"
+#include "http/tls_stream.h"
 
 namespace inlet::http {
 
@@ -44,7 +53,8 @@ class ServerConnection final : public Connection,
                                public InWaiting {
  public:
   // Owns `fd`.
-  ServerConnection(Loop& loop, int fd, const HandlerFactory& factory);
+  ServerConnection(Loop& loop, int fd, const HandlerFactory& factory,
+                   const ListenerOptions& listener);
   ~ServerConnection() override;
 
   // Events, from the loop.
@@ -57,11 +67,13 @@ class ServerConnection final : public Connection,
 
   void respond(const Response& response) override;
   const RequestHead& head() override;
-  std::string_view peer() const override { return peer_; }
+  std::string_view peer() const override { return forwarded_.empty() ? peer_.text : forwarded_; }
   std::size_t loop_index() const override { return loop_.index(); }
 
  private:
   enum class State : unsigned char {
+    announced,
+    handshaking,
     idle,
     head,
     body,
@@ -76,6 +88,9 @@ class ServerConnection final : public Connection,
   // Each returns whether to go on at once.
   void run();
   bool advance();
+  bool read_announcement();
+  bool shake_hands();
+  bool begin_tls();
   bool read_head();
   bool take_head(std::size_t head_bytes);
   bool begin_body(std::uint64_t bytes_max);
@@ -86,8 +101,16 @@ class ServerConnection final : public Connection,
   bool receive_direct();
   bool finish();
 
+  void settle_peer();
+  void refuse_peer(std::string_view reason);
+  void end_tls(bool orderly);
+  bool reserve_tls(std::size_t bytes);
+  void rest_tls();
+
   // Reads once. 0: nothing came, or the connection's end has been dealt with.
   std::size_t receive(MutableBytes room);
+  void nothing_came();
+  std::optional<std::size_t> send(std::string_view first, std::string_view second = {});
   void peer_ended();
   void deliver();
   void release_input();
@@ -110,10 +133,14 @@ class ServerConnection final : public Connection,
 
   Loop& loop_;
   const int fd_;
+  const ListenerOptions& listener_;
   std::unique_ptr<Handler> handler_;
-  std::string peer_;
+  std::unique_ptr<TlsStream> tls_;  // Null: bytes are as they are.
+  Peer peer_;                       // By the PROXY header, if there was one.
+  std::string forwarded_;           // Whom the request at hand is from; "": the peer.
 
   State state_ = State::idle;
+  bool peer_trusted_ = false;  // What it says about others counts.
   bool running_ = false;
   bool readable_ = false;  // A read may find something.
   bool ended_ = false;     // The peer has sent its last byte, or is gone.
@@ -133,6 +160,7 @@ class ServerConnection final : public Connection,
   bool is_old_ = false;  // HTTP/1.0.
   Input input_;
   Body body_;
+  std::size_t tls_bytes_ = 0;        // Reserved.
   std::size_t head_bytes_ = 0;       // Stand at the front of input_; 0: no head there.
   std::uint64_t body_received_ = 0;  // Since the head, for the rate.
   std::uint64_t lingered_bytes_ = 0;

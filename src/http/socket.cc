@@ -1,7 +1,5 @@
 #include "http/socket.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -9,9 +7,11 @@
 
 namespace inlet::http {
 
-Received receive_some(int fd, MutableBytes room) {
+namespace {
+
+Received receive(int fd, MutableBytes room, int flags) {
   while (true) {
-    const ssize_t count = ::recv(fd, room.data(), room.size(), 0);
+    const ssize_t count = ::recv(fd, room.data(), room.size(), flags);
     if (count > 0) return {Received::Kind::bytes, static_cast<std::size_t>(count)};
     if (count == 0) return {Received::Kind::end, 0};
     if (errno == EINTR) continue;
@@ -19,6 +19,11 @@ Received receive_some(int fd, MutableBytes room) {
     return {Received::Kind::broken, 0};
   }
 }
+
+}  // namespace
+
+Received receive_some(int fd, MutableBytes room) { return receive(fd, room, 0); }
+Received peek_some(int fd, MutableBytes room) { return receive(fd, room, MSG_PEEK); }
 
 std::optional<std::size_t> send_some(int fd, std::string_view first, std::string_view second) {
   while (true) {
@@ -40,25 +45,14 @@ std::optional<std::size_t> send_some(int fd, std::string_view first, std::string
   }
 }
 
-std::string peer_address(int fd) {
+Peer peer_of(int fd) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return "unknown";
-  char text[INET6_ADDRSTRLEN] = "";
-  if (storage.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
-    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-  } else if (storage.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
-    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
-      ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
-    } else {
-      ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-    }
-  } else {
-    return "local";
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+    return {std::nullopt, "unknown"};
   }
-  return text;
+  const std::optional<IpAddress> ip = IpAddress::of(storage);
+  return {ip, ip ? ip->text() : "local"};
 }
 
 }  // namespace inlet::http

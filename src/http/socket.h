@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "http/address_list.h"
 
 namespace inlet::http {
 
@@ -19,13 +20,18 @@ struct Received {
   std::size_t count;  // If bytes; then at least 1.
 };
 [[nodiscard]] Received receive_some(int fd, MutableBytes room);
+// The same, but what was read is still there to be read.
+[[nodiscard]] Received peek_some(int fd, MutableBytes room);
 
 // Sends both parts as one; how many bytes the kernel took, empty if the connection is broken.
 [[nodiscard]] std::optional<std::size_t> send_some(int fd, std::string_view first,
                                                    std::string_view second = {});
 
-// "192.0.2.1", "2001:db8::1"; IPv4 that came in over IPv6 is written as IPv4. "local" for a socket
-// that is not IP, "unknown" if the peer is gone.
-[[nodiscard]] std::string peer_address(int fd);
+struct Peer {
+  std::optional<IpAddress> ip;
+  std::string text;  // As IpAddress::text(); "local" for a socket that is not IP, "unknown" if the
+                     // peer is gone.
+};
+[[nodiscard]] Peer peer_of(int fd);
 
 }  // namespace inlet::http
