@@ -14,7 +14,8 @@ import pytest
 import inlet
 from wire import post, try_get
 
-COMMANDS = ["run", "serve", "ship", "check", "journal", "dead", "replay", "audit", "load"]
+COMMANDS = ["run", "serve", "ship", "check", "journal", "dead", "replay", "audit", "receipt", "key",
+            "load"]
 FINE, FAULT, MISTAKE = 0, 1, 2
 
 
@@ -56,7 +57,8 @@ def test_help_is_the_list_of_commands(words):
 
 @pytest.mark.parametrize("command", [[c] for c in COMMANDS]
                          + [["journal", c] for c in ("ls", "cat", "verify")]
-                         + [["dead", c] for c in ("ls", "cat", "redrive")])
+                         + [["dead", c] for c in ("ls", "cat", "redrive")]
+                         + [["key", c] for c in ("new", "ls", "revoke", "rotate", "check")])
 def test_every_command_explains_itself(command):
     done = inlet.run(*command, "--help")
     assert (done.returncode, done.stderr) == (FINE, "")

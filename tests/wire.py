@@ -17,6 +17,10 @@ class Answer:
     def json(self):
         return json.loads(self.body)
 
+    @property
+    def text(self):
+        return self.body.decode()
+
     def __repr__(self):
         return f"<{self.status} {self.headers} {self.body[:200]!r}>"
 
@@ -70,7 +74,7 @@ class Wire:
             name, value = line.split(":", 1)
             headers[name.lower()] = value.strip()
         length = 0
-        if int(status) >= 200 and not to_head:
+        if int(status) >= 200 and int(status) != 204 and not to_head:
             length = int(headers["content-length"])
         while len(self.unread) < length:
             if not self._more():

@@ -15,8 +15,13 @@
 #include "base/check.h"
 
 namespace inlet::loader {
+namespace {
 
-Status Connection::open(const Address& address, int epoll, std::uint32_t token,
+constexpr std::size_t secured_piece_bytes = 16U << 10;  // The most that one TLS record holds.
+
+}  // namespace
+
+Status Connection::open(const Address& address, Security* security, int epoll, std::uint32_t token,
                         Microseconds now_us) {
   CHECK(state_ == State::closed);
   const auto refuse = [](const char* call) {
@@ -41,6 +46,7 @@ Status Connection::open(const Address& address, int epoll, std::uint32_t token,
     return error;
   }
   fd_ = fd;
+  security_ = security;
   epoll_ = epoll;
   token_ = token;
   started_us_ = now_us;
@@ -53,15 +59,37 @@ Status Connection::open(const Address& address, int epoll, std::uint32_t token,
 
 Connection::Step Connection::finish_opening() {
   CHECK(state_ == State::connecting);
+  if (stream_) return shake_hands();
   socklen_t bytes = sizeof error_;
   if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error_, &bytes) != 0) error_ = errno;
   if (error_ != 0) return Step::broken;
   watch(EPOLLIN);
+  if (security_ != nullptr) {
+    stream_ = security_->open(fd_);
+    if (!stream_) error_ = ENOMEM;
+    return stream_ ? shake_hands() : Step::broken;
+  }
   state_ = State::idle;
   return Step::done;
 }
 
+Connection::Step Connection::shake_hands() {
+  switch (stream_->shake_hands()) {
+    case SecureStream::Step::wait: return Step::wait;
+    case SecureStream::Step::broken: error_ = EPROTO; return Step::broken;
+    case SecureStream::Step::done: break;
+  }
+  state_ = State::idle;
+  return Step::done;
+}
+
+std::string Connection::error_text() const {
+  if (stream_ && error_ == EPROTO) return "TLS: " + stream_->error();
+  return std::strerror(error_);
+}
+
 void Connection::close() {
+  stream_.reset();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   state_ = State::closed;
@@ -86,35 +114,62 @@ Connection::Step Connection::send(const Request& request, BodyParts rest, Micros
 
 Connection::Step Connection::send_more() {
   CHECK(state_ == State::busy);
+  if (stream_) return sent(send_secured());
   const std::array<std::string_view, 3> parts = {out_, rest_.middle, rest_.end};
   std::array<iovec, 3> left{};
   std::size_t count = 0;
-  std::size_t left_bytes = 0;
   std::size_t skip = sent_bytes_;
   for (const std::string_view part : parts) {
     const std::size_t skipped = std::min(skip, part.size());
     skip -= skipped;
     if (skipped == part.size()) continue;
     left[count++] = {const_cast<char*>(part.data()) + skipped, part.size() - skipped};
-    left_bytes += part.size() - skipped;
   }
   msghdr message{};
   message.msg_iov = left.data();
   message.msg_iovlen = count;
   const ssize_t put = count == 1 ? ::send(fd_, left[0].iov_base, left[0].iov_len, MSG_NOSIGNAL)
                                  : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+  return sent(put);
+}
+
+// What follows from the outcome of a send(2).
+Connection::Step Connection::sent(ssize_t put) {
   if (put < 0 && errno != EAGAIN && errno != EINTR) {
     error_ = errno;
     return Step::broken;
   }
   if (put > 0) sent_bytes_ += static_cast<std::size_t>(put);
-  const bool all = put >= 0 && static_cast<std::size_t>(put) == left_bytes;
+  const bool all = sent_bytes_ == request_bytes();
   if (all == watches_writable_) watch(all ? EPOLLIN : EPOLLIN | EPOLLOUT);
   return all ? Step::done : Step::wait;
 }
 
+// A small request leaves in one record, as a writer that gathers it would have it.
+ssize_t Connection::send_secured() {
+  std::array<char, secured_piece_bytes> piece;
+  ssize_t total = 0;
+  while (true) {
+    std::size_t bytes = 0;
+    std::size_t skip = sent_bytes_ + static_cast<std::size_t>(total);
+    for (const std::string_view part : {std::string_view(out_), rest_.middle, rest_.end}) {
+      const std::size_t skipped = std::min(skip, part.size());
+      skip -= skipped;
+      const std::string_view taken = part.substr(skipped, piece.size() - bytes);
+      std::copy(taken.begin(), taken.end(), piece.data() + bytes);
+      bytes += taken.size();
+    }
+    if (bytes == 0) return total;
+    const ssize_t put = stream_->send({piece.data(), bytes});
+    if (put < 0) return total > 0 && errno == EAGAIN ? total : -1;
+    total += put;
+    if (static_cast<std::size_t>(put) < bytes) return total;
+  }
+}
+
 Connection::Step Connection::receive(std::string& buffer) {
-  const ssize_t got = ::recv(fd_, buffer.data(), buffer.size(), 0);
+  const ssize_t got =
+      stream_ ? stream_->receive(buffer) : ::recv(fd_, buffer.data(), buffer.size(), 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Step::wait;
   if (got < 0) error_ = errno;
   if (got < 0 || state_ != State::busy) return Step::broken;
@@ -135,8 +190,7 @@ Connection::Step Connection::finish_request() {
   CHECK(state_ == State::busy);
   state_ = State::idle;
   // An answer before the whole request was sent is a refusal; the rest would be misread.
-  const bool sent_all = sent_bytes_ == out_.size() + rest_.middle.size() + rest_.end.size();
-  return parser_.closes() || !sent_all ? Step::broken : Step::done;
+  return parser_.closes() || sent_bytes_ < request_bytes() ? Step::broken : Step::done;
 }
 
 }  // namespace inlet::loader

@@ -6,6 +6,7 @@
 // Invariants:
 //   - a socket is open exactly when state() is not closed, and then it is known to the epoll set.
 //   - request() is in flight exactly while state() is busy.
+//   - with Security a connection is opening until both sides have shaken hands.
 //
 // One thread.
 
@@ -13,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,7 @@
 #include "base/time.h"
 #include "load/answer.h"
 #include "load/body.h"
+#include "load/security.h"
 #include "load/target.h"
 
 namespace inlet::loader {
@@ -41,10 +44,10 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection() { close(); }
 
-  // Starts connecting; events arrive at `epoll` under `token`.
-  [[nodiscard]] Status open(const Address& address, int epoll, std::uint32_t token,
-                            Microseconds now_us);
-  // When writable while connecting: done (now idle) or broken (error() says why).
+  // Starts connecting; events arrive at `epoll` under `token`. `security` may be null.
+  [[nodiscard]] Status open(const Address& address, Security* security, int epoll,
+                            std::uint32_t token, Microseconds now_us);
+  // On events while connecting: done (now idle) or broken (error() says why).
   [[nodiscard]] Step finish_opening();
   void close();
 
@@ -63,10 +66,17 @@ class Connection {
   [[nodiscard]] Microseconds started_us() const { return started_us_; }  // Of opening or sending.
   [[nodiscard]] bool malformed() const { return malformed_; }
   [[nodiscard]] int error() const { return error_; }  // errno; 0: the other side closed.
+  [[nodiscard]] std::string error_text() const;
   std::string& out() { return out_; }
 
  private:
   void watch(std::uint32_t events);
+  Step shake_hands();
+  ssize_t send_secured();
+  Step sent(ssize_t put);
+  [[nodiscard]] std::size_t request_bytes() const {
+    return out_.size() + rest_.middle.size() + rest_.end.size();
+  }
 
   State state_ = State::closed;
   bool watches_writable_ = false;
@@ -80,6 +90,8 @@ class Connection {
   Request request_;
   BodyParts rest_;
   std::string out_;
+  Security* security_ = nullptr;
+  std::unique_ptr<SecureStream> stream_;  // Null: bytes are as they are.
   AnswerParser parser_;
 };
 

@@ -107,19 +107,21 @@ Status Driver::open_all() {
     }
   }
   if (idle_count_ > 0) return {};
-  const int os = last_error_ == 0 ? ETIMEDOUT : last_error_;
-  return fail(ErrorKind::retry, std::strerror(os), os);
+  if (last_error_ != 0) return fail(ErrorKind::retry, last_error_text_, last_error_);
+  return fail(ErrorKind::retry, std::strerror(ETIMEDOUT), ETIMEDOUT);
 }
 
 void Driver::open(std::uint32_t index) {
   Slot& slot = slots_[index];
-  const Status opened = slot.connection.open(options_.address, epoll_, index, clock_.steady_us());
+  const Status opened =
+      slot.connection.open(options_.address, options_.security, epoll_, index, clock_.steady_us());
   if (opened) {
     connecting_++;
     slot.answered = false;
     return;
   }
   last_error_ = opened.error().os;
+  last_error_text_ = opened.error().what;
   if (measuring_) figures_.refused++;
   second_.lost++;
   drop(index, true);
@@ -251,8 +253,11 @@ void Driver::wait_for_events() {
 void Driver::handle(std::uint32_t index, std::uint32_t events) {
   Connection& connection = slots_[index].connection;
   if (connection.state() == State::connecting) {
-    if (connection.finish_opening() == Step::broken) {
+    const Step step = connection.finish_opening();
+    if (step == Step::wait) return;
+    if (step == Step::broken) {
       last_error_ = connection.error();
+      last_error_text_ = connection.error_text();
       if (measuring_) figures_.refused++;
       second_.lost++;
       drop(index, true);

@@ -90,7 +90,8 @@ class Driver {
  public:
   struct Options {
     Address address;
-    double rate_per_s = 0;  // 0: closed loop.
+    Security* security = nullptr;  // Null: plain. Outlives the driver.
+    double rate_per_s = 0;         // 0: closed loop.
     Pacing pacing = Pacing::poisson;
     std::uint64_t seed = 0;
     std::size_t connections = 1;
@@ -176,6 +177,7 @@ class Driver {
   std::size_t in_flight_ = 0;
   std::size_t connecting_ = 0;
   int last_error_ = 0;
+  std::string last_error_text_;
   Microseconds start_us_ = 0;
   Microseconds measure_from_us_ = 0;
   Microseconds end_us_ = 0;

@@ -23,11 +23,14 @@ std::unexpected<Error> bad(std::string_view url, std::string_view why) {
 
 Result<Target> parse_target(std::string_view url) {
   constexpr std::string_view plain = "http://";
-  if (url.starts_with("https://")) return bad(url, "https is not supported, use http");
-  if (!url.starts_with(plain)) return bad(url, "must start with http://");
+  constexpr std::string_view secured = "https://";
+  Target target;
+  target.tls = url.starts_with(secured);
+  if (!target.tls && !url.starts_with(plain))
+    return bad(url, "must start with http:// or https://");
   const bool odd = std::any_of(url.begin(), url.end(), [](char c) { return c <= ' ' || c >= 127; });
   if (odd) return bad(url, "has a space or a byte that must be percent-encoded");
-  std::string_view rest = url.substr(plain.size());
+  std::string_view rest = url.substr((target.tls ? secured : plain).size());
   rest = rest.substr(0, rest.find('#'));
   const std::size_t path_at = std::min(rest.find_first_of("/?"), rest.size());
   const std::string_view authority = rest.substr(0, path_at);
@@ -36,7 +39,6 @@ Result<Target> parse_target(std::string_view url) {
     return bad(url, "user and password are not supported, use --header 'Authorization: ...'");
   }
 
-  Target target;
   std::size_t host_end = authority.rfind(':');
   if (authority.starts_with('[')) {
     const std::size_t close = authority.find(']');
@@ -51,7 +53,7 @@ Result<Target> parse_target(std::string_view url) {
   if (target.host.empty()) return bad(url, "has no host");
   if (!port.empty() && (port[0] != ':' || !is_port(port.substr(1))))
     return bad(url, "has a bad port");
-  target.port = port.empty() ? "80" : port.substr(1);
+  target.port = port.empty() ? (target.tls ? "443" : "80") : port.substr(1);
   target.authority = authority;
   const std::size_t query_at = std::min(rest.find('?'), rest.size());
   target.path = query_at == 0 ? "/" : rest.substr(0, query_at);

@@ -12,6 +12,7 @@
 namespace inlet::loader {
 
 struct Target {
+  bool tls = false;
   std::string host;  // Without brackets.
   std::string port;
   std::string authority;  // For the Host field.
@@ -19,7 +20,7 @@ struct Target {
   std::string query;      // Starts with '?', or empty.
 };
 
-// http://HOST[:PORT]/PATH[?QUERY]. ErrorKind::reject with one sentence otherwise.
+// http[s]://HOST[:PORT]/PATH[?QUERY]. ErrorKind::reject with one sentence otherwise.
 [[nodiscard]] Result<Target> parse_target(std::string_view url);
 
 struct Address {

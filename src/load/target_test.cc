@@ -38,9 +38,19 @@ TEST(Target, takes_good_urls_apart) {
   }
 }
 
+TEST(Target, knows_where_tls_is_spoken) {
+  const auto secured = parse_target("https://a/b");
+  ASSERT_TRUE(secured);
+  EXPECT_TRUE(secured->tls);
+  EXPECT_EQ(secured->port, "443");
+  EXPECT_EQ(secured->authority, "a");
+  EXPECT_EQ(parse_target("https://a:8443/b")->port, "8443");
+  EXPECT_FALSE(parse_target("http://a:443/b")->tls);
+}
+
 TEST(Target, refuses_the_rest_and_says_why) {
   const std::vector<std::pair<const char*, const char*>> rows = {
-      {"https://a/", "https"},   {"ftp://a/", "http://"},        {"a/b", "http://"},
+      {"httpss://a/", "https"},  {"ftp://a/", "http://"},        {"a/b", "http://"},
       {"http:///x", "host"},     {"http://a:0/", "port"},        {"http://a:65536/", "port"},
       {"http://a:8x/", "port"},  {"http://[::1/x", "]"},         {"http://[::1]8/", "port"},
       {"http://a/b c", "space"}, {"http://a/\r\nX: y", "space"}, {"http://u:p@a/", "password"},

@@ -39,8 +39,10 @@ int check_command(int argc, char** argv);
 int journal_command(int argc, char** argv);
 int load_command(int argc, char** argv);
 int dead_command(int argc, char** argv);
+int key_command(int argc, char** argv);
 int replay_command(int argc, char** argv);
 int audit_command(int argc, char** argv);
+int receipt_command(int argc, char** argv);
 
 // Becomes the program inlet-ship, with these arguments; returns only if that fails.
 int become_ship(const std::vector<std::string>& words);

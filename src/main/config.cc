@@ -12,6 +12,7 @@
 #include "main/config_schema.h"
 #include "main/config_sinks.h"
 #include "main/config_sources.h"
+#include "main/listener_config.h"
 #include "main/values.h"
 
 namespace inlet::main {
@@ -26,6 +27,28 @@ constexpr std::uint64_t segments_min = 4;
 
 std::string section_path(const Given& given) {
   return given.name.empty() ? given.section : given.section + "." + given.name;
+}
+
+// Scheme, host and port of a page, as browsers send them (RFC 6454 section 6.2).
+bool is_origin(std::string_view text) {
+  for (const std::string_view scheme : {"https://", "http://"}) {
+    if (!text.starts_with(scheme)) continue;
+    text.remove_prefix(scheme.size());
+    return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-:[]") ==
+                                std::string_view::npos;
+  }
+  return false;
+}
+
+// A URL without the user and password that somebody wrote into it: they are a mistake, and theirs.
+std::string without_user(const std::string& value) {
+  const std::size_t scheme = value.find("://");
+  if (scheme == std::string::npos) return value;
+  const std::size_t host = scheme + 3;
+  const std::size_t end = std::min(value.find('/', host), value.size());
+  const std::size_t at = value.substr(0, end).rfind('@');
+  if (at == std::string::npos || at < host) return value;
+  return value.substr(0, host) + "(secret)" + value.substr(at);
 }
 
 // Puts the sources on top of each other, then works out what depends on several keys.
@@ -114,14 +137,17 @@ class Loader {
   // One stream or sink for each name somebody wrote down, sorted; and a sink for who wrote none.
   void make_sections() {
     std::map<std::string, StreamConfig> streams;
+    std::map<std::string, TenantConfig> tenants;
     std::map<std::string, SinkConfig> sinks;
     if (!mentioned("sinks")) sinks["archive"].name = "archive";
     for (const Given& given : written_.given) {
       if (given.name.empty()) continue;
       if (given.section == "streams") streams[given.name].name = given.name;
       if (given.section == "sinks") sinks[given.name].name = given.name;
+      if (given.section == "tenants") tenants[given.name].name = given.name;
     }
     for (auto& [name, stream] : streams) loaded_.config.streams.push_back(std::move(stream));
+    for (auto& [name, tenant] : tenants) loaded_.config.tenants.push_back(std::move(tenant));
     for (auto& [name, sink] : sinks) loaded_.config.sinks.push_back(std::move(sink));
   }
 
@@ -131,6 +157,12 @@ class Loader {
     if (section.name == "server") return apply(section, "", &config.server);
     if (section.name == "journal") return apply(section, "", &config.journal);
     if (section.name == "log") return apply(section, "", &config.log);
+    if (section.name == "limits") return apply(section, "", &config.limits);
+    if (section.name == "idempotency") return apply(section, "", &config.idempotency);
+    if (section.name == "tenants") {
+      for (TenantConfig& tenant : config.tenants) apply_tenant(section, tenant);
+      return;
+    }
     if (section.name == "streams") {
       for (StreamConfig& stream : config.streams) apply(section, stream.name, &stream);
       return;
@@ -140,6 +172,22 @@ class Loader {
       apply_key(section, find_key(section, "type"), sink.name, &sink);
       apply(section, sink.name, &sink, only(sink.type));
       refuse_foreign_keys(section, sink);
+    }
+  }
+
+  // What it does not say itself it has from [limits].
+  void apply_tenant(const Section& section, TenantConfig& tenant) {
+    std::string name = tenant.name;
+    tenant = loaded_.config.limits;
+    tenant.name = std::move(name);
+    for (const Key& key : section.keys) {
+      Key inherited = key;
+      inherited.fallback = "";
+      apply_key(section, &inherited, tenant.name, &tenant);
+      const std::string name_of_key = std::string(key.name);
+      const std::string setting = "tenants." + tenant.name + "." + name_of_key;
+      if (places_.contains(setting)) continue;
+      show(setting, value_of("limits." + name_of_key), "limits." + name_of_key);
     }
   }
 
@@ -174,7 +222,7 @@ class Loader {
     if (!key->fallback.empty()) CHECK(!key->read(target, key->fallback, key->range));
     for (const Given& given : written_.given) {
       if (given.key != key->name || section_path(given) != path) continue;
-      const std::string shown = key->secret ? "(secret)" : given.value;
+      const std::string shown = key->secret ? "(secret)" : without_user(given.value);
       if (const Problem problem = key->read(target, given.value, key->range)) {
         mistake(given.place, fmt::format("{}: \"{}\" {}", setting.key, shown, *problem));
         continue;
@@ -212,6 +260,7 @@ class Loader {
     if (config.journal.path.empty()) {
       set(config.journal.path, "journal.path", config.data + "/journal");
     }
+    if (config.server.keys.empty()) set(config.server.keys, "server.keys", config.data + "/keys");
     for (StreamConfig& stream : config.streams) {
       if (stream.max_body_bytes != 0) continue;
       stream.max_body_bytes = config.server.max_body_bytes;
@@ -240,9 +289,11 @@ class Loader {
     return found == loaded_.settings.end() ? std::string() : found->value;
   }
 
-  void show(std::string_view key, const std::string& value) {
+  void show(std::string_view key, const std::string& value, std::string_view origin = {}) {
     for (Setting& setting : loaded_.settings) {
-      if (setting.key == key) setting.value = value;
+      if (setting.key != key) continue;
+      setting.value = value;
+      if (!origin.empty()) setting.origin = origin;
     }
   }
 
@@ -250,6 +301,7 @@ class Loader {
     check_server();
     check_journal();
     for (const StreamConfig& stream : loaded_.config.streams) check_stream(stream);
+    for (const TenantConfig& tenant : loaded_.config.tenants) check_tenant(tenant);
     for (const SinkConfig& sink : loaded_.config.sinks) check_sink(sink);
   }
 
@@ -263,12 +315,14 @@ class Loader {
     }
     if (!server.listen.is_loopback() && server.auth == Auth::unset) {
       wrong("server.listen", fmt::format("{} can be reached from outside this machine; write "
-                                         "auth = \"none\" in [server] to take data from anyone",
+                                         "auth = \"none\" in [server] to take data from anyone, "
+                                         "or auth = \"keys\" to take it from who has a key",
                                          server.listen.text()));
     }
     if (server.admin == server.listen && server.listen.port != 0) {
       wrong("server.admin", fmt::format("{} is also server.listen", server.listen.text()));
     }
+    for (const auto& [key, why] : listener_mistakes(server)) wrong(key, why);
     if (server.max_body_bytes > server.memory_bytes / 2) {
       wrong("server.max_body",
             fmt::format("{} is more than half of server.memory, {}",
@@ -307,6 +361,19 @@ class Loader {
             fmt::format("{} is above server.max_body, {}", format_size(stream.max_body_bytes),
                         format_size(loaded_.config.server.max_body_bytes)));
     }
+    for (const std::string& origin : stream.cors_origins) {
+      if (origin == "*" || is_origin(origin)) continue;
+      wrong(path + ".cors_origins",
+            fmt::format("\"{}\" is neither an origin, as \"https://app.example.com\", nor \"*\"",
+                        origin));
+    }
+  }
+
+  void check_tenant(const TenantConfig& tenant) {
+    if (tenant.max_body_bytes <= loaded_.config.server.max_body_bytes) return;
+    wrong(fmt::format("tenants.{}.max_body", tenant.name),
+          fmt::format("{} is above server.max_body, {}", format_size(tenant.max_body_bytes),
+                      format_size(loaded_.config.server.max_body_bytes)));
   }
 
   void check_replicated(const std::string& key, const std::string& stream) {

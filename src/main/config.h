@@ -39,7 +39,7 @@ struct Address {
   [[nodiscard]] std::string text() const;  // "127.0.0.1:8080", "[::1]:8080".
 };
 
-enum class Auth : unsigned char { unset, none };
+enum class Auth : unsigned char { unset, none, keys };
 enum class Direct : unsigned char { automatic, never };
 enum class Format : unsigned char { raw, json, ndjson };
 enum class Ack : unsigned char { disk, replicated };
@@ -50,6 +50,8 @@ enum class KafkaKey : unsigned char { stream, id, none };
 enum class KafkaEvents : unsigned char { record, event };
 enum class PartitionKey : unsigned char { stream, id };
 enum class HttpBody : unsigned char { ndjson, json };
+enum class TlsClientAuth : unsigned char { none, optional, required };
+enum class TlsVersion : unsigned char { v1_2, v1_3 };
 
 struct NodeConfig {
   std::string name;
@@ -61,6 +63,7 @@ struct ServerConfig {
   Address listen;
   std::optional<Address> admin;  // Empty: no admin listener.
   Auth auth = Auth::unset;
+  std::string keys;                   // File of API keys, in use with Auth::keys.
   std::uint32_t loops = 0;            // Event loops; at least 1.
   std::uint64_t memory_bytes = 0;     // Ceiling on what clients can make us use.
   std::uint64_t max_body_bytes = 0;   // Of any stream.
@@ -74,6 +77,13 @@ struct ServerConfig {
   Microseconds flush_deadline_us = 0;
   Microseconds memory_wait_us = 0;
   Microseconds ack_timeout_us = 0;  // How long an answer may wait to be `replicated`.
+  std::string tls_cert;             // Files in PEM; "": no TLS.
+  std::string tls_key;
+  std::string tls_client_ca;  // Needed if clients are asked for certificates.
+  TlsClientAuth tls_client_auth = TlsClientAuth::none;
+  TlsVersion tls_min_version = TlsVersion::v1_2;
+  bool proxy_protocol = false;               // Needs trusted_proxies.
+  std::vector<std::string> trusted_proxies;  // Networks, as http/address_list.h reads them.
 
   bool operator==(const ServerConfig&) const = default;
 };
@@ -92,9 +102,32 @@ struct StreamConfig {
   std::string name;
   Format format = Format::raw;
   Ack ack = Ack::disk;
-  std::uint64_t max_body_bytes = 0;  // Never above ServerConfig::max_body_bytes.
+  std::uint64_t max_body_bytes = 0;       // Never above ServerConfig::max_body_bytes.
+  std::vector<std::string> cors_origins;  // Of pages that may send here; "*": any.
 
   bool operator==(const StreamConfig&) const = default;
+};
+
+// What one tenant may use; 0: as much as there is.
+struct TenantConfig {
+  std::string name;
+  std::uint32_t requests_per_s = 0;
+  std::uint32_t requests_burst = 0;  // 0: what a second brings.
+  std::uint64_t bytes_per_s = 0;
+  std::uint64_t bytes_burst = 0;  // 0: what a second brings, and one largest body.
+  std::uint64_t max_body_bytes = 0;
+  std::uint32_t requests_in_flight = 0;  // At once.
+  std::uint32_t journal_percent = 0;  // Of the journal, when it is nearly full; 0: an equal part.
+  std::uint32_t memory_percent = 0;   // Of the memory for bodies, when it is scarce; the same.
+
+  bool operator==(const TenantConfig&) const = default;
+};
+
+struct IdempotencyConfig {
+  Microseconds window_us = 0;  // How long a key is remembered.
+  std::uint32_t max_keys = 0;  // Then the oldest are forgotten first.
+
+  bool operator==(const IdempotencyConfig&) const = default;
 };
 
 // Which keys a type has, and their defaults, is in config_schema.cc; the others stay as they are.
@@ -172,7 +205,10 @@ struct Config {
   ServerConfig server;
   JournalConfig journal;
   std::vector<StreamConfig> streams;  // By name. Others are raw, acknowledged from disk.
-  std::vector<SinkConfig> sinks;      // By name.
+  TenantConfig limits;                // Of tenants that are not named.
+  std::vector<TenantConfig> tenants;  // By name.
+  IdempotencyConfig idempotency;
+  std::vector<SinkConfig> sinks;  // By name.
   LogConfig log;
 
   bool operator==(const Config&) const = default;

@@ -1,6 +1,7 @@
 #include "main/config_schema.h"
 
 #include "base/limits.h"
+#include "main/listener_config.h"
 
 namespace inlet::main {
 namespace {
@@ -18,6 +19,11 @@ constexpr std::uint32_t loops_max = 1024;
 constexpr std::uint32_t connections_max = 1U << 20;
 constexpr std::uint32_t batch_records_max = 10'000'000;
 constexpr std::uint32_t in_flight_max = 64;
+constexpr std::uint64_t bytes_per_s_max = 60 * gib;
+constexpr std::uint64_t bytes_burst_max = 1024 * gib;
+constexpr std::uint32_t requests_per_s_max = 100'000'000;
+constexpr std::uint32_t requests_in_flight_max = 1'000'000;
+constexpr std::uint32_t idempotency_keys_max = 100'000'000;
 constexpr std::uint32_t level_max = 19;  // zstd's; gzip's 9 is checked with the compression.
 
 template <typename S, typename T>
@@ -70,6 +76,7 @@ constexpr Key server_keys[] = {
     key<&S::listen>("listen", "127.0.0.1:8080"),
     key<&S::admin>("admin", "127.0.0.1:8081"),
     key<&S::auth>("auth", ""),
+    key<&S::keys>("keys", ""),
     key<&S::loops>("loops", "", {0, loops_max}),
     key<&S::memory_bytes>("memory", "", {memory_bytes_min}),
     key<&S::max_body_bytes>("max_body", "16MiB", {kib, max_body_bytes_max}),
@@ -83,6 +90,13 @@ constexpr Key server_keys[] = {
     key<&S::flush_deadline_us>("flush_deadline", "30s", {0, day}),
     key<&S::memory_wait_us>("memory_wait", "5s", {0, hour}),
     key<&S::ack_timeout_us>("ack_timeout", "5s", {ms, hour}),
+    key<&S::tls_cert>("tls_cert", ""),
+    key<&S::tls_key>("tls_key", ""),
+    key<&S::tls_client_ca>("tls_client_ca", ""),
+    {"tls_client_auth", "none", Shape::text, {}, read_client_auth},
+    {"tls_min_version", "1.2", Shape::text, {}, read_tls_version},
+    key<&S::proxy_protocol>("proxy_protocol", "false"),
+    {"trusted_proxies", "", Shape::list, {}, read_networks},
 };
 
 constexpr Key journal_keys[] = {
@@ -98,6 +112,27 @@ constexpr Key stream_keys[] = {
     key<&StreamConfig::format>("format", "raw"),
     key<&StreamConfig::ack>("ack", "disk"),
     key<&StreamConfig::max_body_bytes>("max_body", "", {1, max_body_bytes_max}),
+    key<&StreamConfig::cors_origins>("cors_origins", ""),
+};
+
+// Of a tenant, and of all that are not named: [tenants.NAME] takes from [limits] what it does not
+// say.
+using T = TenantConfig;
+constexpr Key limit_keys[] = {
+    key<&T::requests_per_s>("requests_per_s", "0", {0, requests_per_s_max}),
+    key<&T::requests_burst>("requests_burst", "0", {0, requests_per_s_max}),
+    key<&T::bytes_per_s>("bytes_per_s", "0B", {0, bytes_per_s_max}),
+    key<&T::bytes_burst>("bytes_burst", "0B", {0, bytes_burst_max}),
+    key<&T::max_body_bytes>("max_body", "0B", {0, max_body_bytes_max}),
+    key<&T::requests_in_flight>("requests_in_flight", "0", {0, requests_in_flight_max}),
+    key<&T::journal_percent>("journal_percent", "0", {0, 100}),
+    key<&T::memory_percent>("memory_percent", "0", {0, 100}),
+};
+
+using I = IdempotencyConfig;
+constexpr Key idempotency_keys[] = {
+    key<&I::window_us>("window", "24h", {1000 * ms, 30 * day}),
+    key<&I::max_keys>("max_keys", "1000000", {1'000, idempotency_keys_max}),
 };
 
 using K = SinkConfig;
@@ -163,7 +198,7 @@ constexpr Key sink_keys[] = {
     key<&K::cursor_topic>(kafka, "cursor_topic", "inlet-cursors"),
     key<&K::tls>(kafka, "tls", "false"),
     key<&K::sasl_mechanism>(kafka, "sasl_mechanism", ""),
-    key<&K::properties>(kafka, "properties", ""),
+    secret_key<&K::properties>(kafka, "properties"),
 
     key<&K::user>(kafka | http, "user", ""),
     secret_key<&K::password>(kafka | http, "password"),
@@ -177,9 +212,15 @@ constexpr Key log_keys[] = {
 };
 
 constexpr Section sections[] = {
-    {"node", false, node_keys},       {"server", false, server_keys},
-    {"journal", false, journal_keys}, {"streams", true, stream_keys},
-    {"sinks", true, sink_keys},       {"log", false, log_keys},
+    {"node", false, node_keys},
+    {"server", false, server_keys},
+    {"journal", false, journal_keys},
+    {"streams", true, stream_keys},
+    {"limits", false, limit_keys},
+    {"tenants", true, limit_keys},
+    {"sinks", true, sink_keys},
+    {"log", false, log_keys},
+    {"idempotency", false, idempotency_keys},
 };
 
 }  // namespace

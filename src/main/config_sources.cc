@@ -254,12 +254,15 @@ void read_toml(std::string_view text, const std::string& file, Written& out) {
 void read_environment(const std::vector<std::pair<std::string, std::string>>& environment,
                       Written& out) {
   const std::vector<Variable> known = known_variables(out);
-  std::vector<std::string_view> names = {"INLET_DATA", "INLET_CONFIG"};
+  // These are read before the configuration is (sandbox.h), or say where it is.
+  static constexpr std::string_view not_keys[] = {"INLET_DATA", "INLET_CONFIG", "INLET_SECCOMP",
+                                                  "INLET_CORE_DUMPS"};
+  std::vector<std::string_view> names(std::begin(not_keys), std::end(not_keys));
   for (const Variable& variable : known) names.push_back(variable.variable);
 
   for (const auto& [variable, value] : environment) {
     if (!variable.starts_with(prefix)) continue;
-    if (variable == "INLET_DATA" || variable == "INLET_CONFIG") continue;
+    if (std::ranges::find(not_keys, variable) != std::end(not_keys)) continue;
     Place place;
     place.text = "environment " + variable;
     std::vector<Variable> matches;

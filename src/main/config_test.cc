@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -335,8 +336,8 @@ ack = "replicated"
           "inlet.toml:9:11: sinks.b.kms_key: needs sse = \"aws:kms\"",
           "inlet.toml:13:9: sinks.c.topic: \"t.{strem}\": only {tenant} and {stream} can be "
           "filled in",
-          "inlet.toml:14:14: sinks.c.properties: \"x\" is not NAME=VALUE",
-          "inlet.toml:17:7: sinks.d.url: \"ftp://x\" begins with neither http:// nor https://",
+          "inlet.toml:14:14: sinks.c.properties: every property is written \"NAME=VALUE\"",
+          "inlet.toml:17:7: sinks.d.url: begins with neither http:// nor https://",
           "inlet.toml:18:11: sinks.d.headers takes a list of texts, such as [\"a\", \"b\"], not "
           "a list",
           "inlet.toml:19:10: sinks.d.bearer: and user cannot both be sent: there is one "
@@ -344,6 +345,52 @@ ack = "replicated"
           "inlet.toml:22:7: streams.s.ack: \"replicated\" needs sinks.a, the replica, to take "
           "this stream",
           "sinks.b.bucket: is needed by a sink of this type"}));
+}
+
+TEST_F(ConfigTest, a_tenant_has_from_limits_what_it_does_not_say_itself) {
+  write(R"([limits]
+requests_per_s = 100
+bytes_per_s = "1MiB"
+[tenants.acme]
+requests_per_s = 7
+[tenants.other]
+memory_percent = 10
+)");
+  const Loaded loaded = load_right();
+  const Config& config = loaded.config;
+  ASSERT_EQ(config.tenants.size(), 2U);
+  EXPECT_EQ(config.tenants[0].name, "acme");
+  EXPECT_EQ(config.tenants[0].requests_per_s, 7U);
+  EXPECT_EQ(config.tenants[0].bytes_per_s, 1U << 20);
+  EXPECT_EQ(config.tenants[1].requests_per_s, 100U);
+  EXPECT_EQ(config.tenants[1].memory_percent, 10U);
+  const auto setting = [&](std::string_view key) {
+    const auto found = std::ranges::find(loaded.settings, key, &Setting::key);
+    return found->value + " from " + found->origin.substr(found->origin.rfind('/') + 1);
+  };
+  EXPECT_EQ(setting("tenants.acme.requests_per_s"), "7 from inlet.toml:5:18");
+  EXPECT_EQ(setting("tenants.acme.bytes_per_s"), "1MiB from limits.bytes_per_s");
+}
+
+TEST_F(ConfigTest, what_a_tenant_or_a_page_cannot_have_is_a_mistake) {
+  write(R"([tenants.Acme]
+requests_per_s = 1
+[tenants.acme]
+max_body = "32MiB"
+journal_percent = 101
+[streams.web]
+cors_origins = ["https://app.example.com", "app.example.com", "https://a/b"]
+)");
+  EXPECT_EQ(mistakes(),
+            (Lines{"inlet.toml:1:10: \"Acme\" is not a name: small letters, digits, '_', '.' and "
+                   "'-', at most 64",
+                   "inlet.toml:4:12: tenants.acme.max_body: 32MiB is above server.max_body, 16MiB",
+                   "inlet.toml:5:19: tenants.acme.journal_percent: \"101\" is above 100, the "
+                   "most it can be",
+                   "inlet.toml:7:16: streams.web.cors_origins: \"app.example.com\" is neither an "
+                   "origin, as \"https://app.example.com\", nor \"*\"",
+                   "inlet.toml:7:16: streams.web.cors_origins: \"https://a/b\" is neither an "
+                   "origin, as \"https://app.example.com\", nor \"*\""}));
 }
 
 TEST_F(ConfigTest, a_wrong_value_is_a_mistake_even_where_another_source_overrides_it) {
@@ -368,7 +415,8 @@ TEST(ConfigSchema, has_a_default_that_its_own_bounds_allow_for_every_key) {
   // Loading reads every default with its bounds and CHECKs that it is right.
   PosixFileSystem files;
   Sources sources;
-  sources.environment = {{"INLET_STREAMS_A_FORMAT", "raw"}};
+  sources.environment = {{"INLET_STREAMS_A_FORMAT", "raw"},
+                         {"INLET_TENANTS_A_JOURNAL_PERCENT", "1"}};
   const Loaded loaded = load_config(files, sources);
   std::size_t keys = 1;  // data
   for (const Section& section : config_sections()) {

@@ -172,7 +172,8 @@ Result<std::vector<Listener>> take_or_open_listeners(const ServerConfig& config)
     return fail(
         ErrorKind::reject,
         fmt::format("the socket passed to us, {}, can be reached from outside this machine; "
-                    "write auth = \"none\" in [server] to take data from anyone",
+                    "write auth = \"none\" in [server] to take data from anyone, or "
+                    "auth = \"keys\" to take it from who has a key",
                     listener.address.text()));
   }
   if (missing(ingest_listener)) {

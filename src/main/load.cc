@@ -18,6 +18,7 @@
 #include "load/report.h"
 #include "load/verifier.h"
 #include "main/cli.h"
+#include "main/load_tls.h"
 #include "main/process.h"
 #include "main/progress.h"
 #include "main/values.h"
@@ -43,6 +44,8 @@ struct LoadFlags {
   std::string entropy = "text";
   std::string body;
   std::vector<std::string> headers;
+  bool insecure = false;
+  std::string ca_file;
   std::size_t stream_count = 1;
   std::string duration = "10s";
   std::string warmup = "0s";
@@ -76,6 +79,9 @@ void add_flags(CLI::App& app, LoadFlags& flags) {
   option("--body", flags.body, "FILE", "send the lines of this file instead of numbered bodies");
   option("--header,-H", flags.headers, "'K: V'", "add a header; may be repeated")
       ->allow_extra_args(false);
+  app.add_flag("--insecure", flags.insecure, "take any certificate of an https server");
+  option("--ca-file", flags.ca_file, "FILE",
+         "who must have signed it, in PEM (default: whom the system trusts)");
   option("--stream-count", flags.stream_count, "N", "spread over N streams, URL-0, URL-1, ...")
       ->check(CLI::Range(std::size_t{1}, loader::streams_max));
   option("--duration", flags.duration, "TIME", "seconds, or as in 5m (default 10s)");
@@ -283,10 +289,14 @@ Result<std::unique_ptr<loader::AckedLog>> open_acked(FileSystem& files, const Lo
 Result<loader::Figures> drive(const LoadFlags& flags, const Plan& plan, Recorder& recorder) {
   SystemClock clock;
   const loader::RequestMaker::Options options{plan.target, flags.headers, flags.stream_count};
+  const auto security = open_security(plan.target, flags.ca_file, flags.insecure);
+  if (!security) return fail(security);
+  loader::Driver::Options driver_options = plan.driver;
+  driver_options.security = security->get();
   loader::RequestMaker requests =
       plan.lines.empty() ? loader::RequestMaker(options, loader::BodyMaker(plan.bodies))
                          : loader::RequestMaker(options, plan.lines);
-  loader::Driver driver(plan.driver, clock, requests, recorder);
+  loader::Driver driver(driver_options, clock, requests, recorder);
   if (const Status started = driver.start(); !started) {
     return fail(started.error().kind, fmt::format("cannot connect to {}:{}: {}", plan.target.host,
                                                   plan.target.port, started.error().what));

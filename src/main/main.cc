@@ -34,11 +34,13 @@ constexpr CommandRow commands[] = {
     {"serve", "Accepts requests and stores them in the journal.", serve_with_config},
     {"ship", "Delivers the journal to one sink.", ship_command},
     {"check", "Prints the effective configuration and every mistake in it.", check_command},
+    {"key", "Makes, lists, replaces and revokes the keys that clients come in with.", key_command},
     {"journal", "Lists, prints or verifies what is in the journal.", journal_command},
     {"dead", "Lists, prints or redrives records that a sink would not take.", dead_command},
     {"replay", "Delivers a range of the journal to a sink again.", replay_command},
     {"audit", "Says whether the books balance: stored = delivered + pending + dead.",
      audit_command},
+    {"receipt", "Says where a record is, and what became of it at each sink.", receipt_command},
     {"load", "Sends requests at a given rate and reports latencies.", load_command},
 };
 

@@ -86,7 +86,10 @@ bool place_sockets(std::span<const Listener> listeners, int& report) {
 // Writes errno to `report` if it comes back from this alive.
 [[noreturn]] void become(const Command& command, const Inheritance& inheritance, pid_t parent,
                          int report) {
-  if (settle_in(parent) && place_sockets(inheritance.listeners, report)) {
+  const auto keep = [&] {
+    return command.kept < 0 || ::fcntl(command.kept, F_SETFD, 0) == 0;  // Not close-on-exec.
+  };
+  if (settle_in(parent) && place_sockets(inheritance.listeners, report) && keep()) {
     std::vector<std::string> arguments = {command.name};
     arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
     std::vector<std::string> environment = child_environment(inheritance);
@@ -149,7 +152,8 @@ std::string sibling_program(const std::string& name) {
 std::string describe_status(int status) {
   if (WIFEXITED(status)) return fmt::format("exit code {}", WEXITSTATUS(status));
   const int signal = WTERMSIG(status);
-  return fmt::format("signal {} ({})", signal, ::strsignal(signal));
+  const char* const why = signal == SIGSYS ? ": it made a system call that it may not make" : "";
+  return fmt::format("signal {} ({}){}", signal, ::strsignal(signal), why);
 }
 
 }  // namespace inlet::main

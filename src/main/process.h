@@ -23,6 +23,7 @@ struct Command {
   std::string path;
   std::string name;  // What it is called in the list of processes.
   std::vector<std::string> arguments;
+  int kept = -1;  // A descriptor it keeps under its number, above the sockets'; -1: none.
 
   bool operator==(const Command&) const = default;
 };

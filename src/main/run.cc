@@ -1,34 +1,55 @@
 // The command `inlet run`: a whole node under one supervisor.
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/log.h"
 #include "base/posix_file.h"
 #include "main/backlog.h"
 #include "main/cli.h"
+#include "main/sandbox.h"
 #include "main/supervisor.h"
 
 namespace inlet::main {
 namespace {
 
-// The children read this copy, so they all run what was checked, whatever happens to the original.
-std::string snapshot_path(const Config& config) { return config.data + "/run.toml"; }
+// The children read this copy of the configuration file, so they all run what was checked, whatever
+// happens to the original. It is in memory, as it may hold credentials, which are not to be found
+// among the data. Its number is above those of the sockets.
+constexpr int snapshot_fd = 64;
 
-Status replace_file(FileSystem& files, const std::string& path, std::string_view text) {
-  auto file = files.open(path + ".tmp", {.write = true, .create = true, .truncate = true});
-  if (!file) return fail(file);
-  if (const Status put = write_all(**file, as_bytes(text), 0, Flush::no); !put) return put;
-  return files.rename(path + ".tmp", path);
-}
+std::string snapshot_path() { return fmt::format("/proc/self/fd/{}", snapshot_fd); }
 
-Status adopt(FileSystem& files, const Loaded& loaded) {
+constexpr unsigned noexec_seal = 8;  // MFD_NOEXEC_SEAL, since Linux 6.3.
+
+Status adopt(const Loaded& loaded) {
   if (loaded.file.empty()) return {};
-  return replace_file(files, snapshot_path(loaded.config), loaded.file_text);
+  const auto os_error = [] {
+    const int os = errno;
+    return fail(ErrorKind::retry,
+                fmt::format("cannot keep the configuration in memory: {}", std::strerror(os)), os);
+  };
+  static constexpr unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  Descriptor copy(::memfd_create("inlet-configuration", flags | noexec_seal));
+  if (!copy) copy = Descriptor(::memfd_create("inlet-configuration", flags));
+  std::string_view rest = loaded.file_text;
+  while (!rest.empty()) {
+    const ssize_t put = ::write(copy.get(), rest.data(), rest.size());
+    if (put <= 0) return os_error();
+    rest.remove_prefix(static_cast<std::size_t>(put));
+  }
+  // What one child gets, another cannot alter.
+  static constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(copy.get(), F_ADD_SEALS, seals) != 0) return os_error();
+  if (::dup3(copy.get(), snapshot_fd, O_CLOEXEC) < 0) return os_error();
+  return {};
 }
 
 Result<std::unique_ptr<FileLock>> lock_data(FileSystem& files, const std::string& data) {
@@ -59,11 +80,12 @@ std::string reachable(Address address) {
   return address.text();
 }
 
-void print_ready(const std::vector<Listener>& listeners) {
+void print_ready(const std::vector<Listener>& listeners, bool tls) {
   for (const Listener& listener : listeners) {
     if (listener.name == ingest_listener) {
-      fmt::print("inlet: ready on http://{}\n", listener.address.text());
-      fmt::print("inlet: try: curl --data-binary hello http://{}/ingest/first\n",
+      const std::string_view scheme = tls ? "https" : "http";
+      fmt::print("inlet: ready on {}://{}\n", scheme, listener.address.text());
+      fmt::print("inlet: try: curl --data-binary hello {}://{}/ingest/first\n", scheme,
                  reachable(listener.address));
     } else {
       fmt::print("inlet: dashboard on http://{}/\n", reachable(listener.address));
@@ -88,24 +110,27 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
                              const Loaded& loaded) {
   CommonFlags child_flags = flags;
   child_flags.data = loaded.config.data;
-  if (!loaded.file.empty()) child_flags.config = snapshot_path(loaded.config);
+  const int kept = loaded.file.empty() ? -1 : snapshot_fd;
+  if (kept >= 0) child_flags.config = snapshot_path();
   const std::vector<std::string> arguments = child_flags.arguments();
-  Command serve{"/proc/self/exe", "inlet", {"serve"}};
+  Command serve{"/proc/self/exe", "inlet", {"serve"}, kept};
   serve.arguments.insert(serve.arguments.end(), arguments.begin(), arguments.end());
   return {
       .files = files,
       .clock = clock,
       .serve = std::move(serve),
       .ship =
-          [arguments, path = sibling_program("inlet-ship")](const std::string& sink, bool drain) {
-            Command ship{path, "inlet-ship", {sink}};
+          [arguments, kept, path = sibling_program("inlet-ship")](const std::string& sink,
+                                                                  bool drain) {
+            Command ship{path, "inlet-ship", {sink}, kept};
             if (drain) ship.arguments.push_back("--drain");
             ship.arguments.insert(ship.arguments.end(), arguments.begin(), arguments.end());
             return ship;
           },
       .load = [&files, flags] { return load_config(files, flags); },
-      .adopt = [&files](const Loaded& next) { return adopt(files, next); },
-      .ready = print_ready,
+      .adopt = adopt,
+      .ready = [tls = !loaded.config.server.tls_cert.empty()](
+                   const std::vector<Listener>& listeners) { print_ready(listeners, tls); },
   };
 }
 
@@ -115,7 +140,7 @@ Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& load
   if (const Status made = files.make_directories(config.data); !made) return made;
   const auto lock = lock_data(files, config.data);
   if (!lock) return fail(lock);
-  if (const Status adopted = adopt(files, loaded); !adopted) return adopted;
+  if (const Status adopted = adopt(loaded); !adopted) return adopted;
   auto listeners = take_or_open_listeners(config.server);
   if (!listeners) return fail(listeners);
   for (const Listener& listener : *listeners) {
@@ -123,6 +148,7 @@ Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& load
              {{"listener", listener.name}, {"address", listener.address.text()}});
   }
   raise_descriptor_limit();
+  enter_sandbox(ProcessKind::supervisor, sandbox_options());
   Supervisor supervisor(make_world(files, clock, flags, loaded), config, std::move(*listeners));
   const Status ran = supervisor.run();
   report_left_behind(files, supervisor.config());
@@ -139,6 +165,7 @@ int run_command(int argc, char** argv) {
   CommonFlags flags;
   add_common_flags(app, flags);
   if (const auto code = parse(app, argc, argv)) return *code;
+  protect_files_and_memory(sandbox_options());
 
   PosixFileSystem files;
   const Loaded loaded = load_config(files, flags);

@@ -18,6 +18,7 @@
 #include "base/posix_file.h"
 #include "main/backlog.h"
 #include "main/cli.h"
+#include "main/sandbox.h"
 #include "main/ship_again.h"
 #include "main/sink_factory.h"
 #include "main/values.h"
@@ -74,6 +75,7 @@ void listen_to_signals(const std::stop_token& stop, ship::ShipService& service) 
 
 // `drain`: whether to end when everything committed is delivered.
 int deliver(FileSystem& files, const Config& config, const SinkConfig& sink, bool drain) {
+  enter_sandbox(ProcessKind::ship, sandbox_options());
   SystemClock clock;
   const auto destination = make_sink(files, clock, config, sink, "");
   if (!destination) return report_mistake(destination.error().what);
@@ -93,6 +95,7 @@ int deliver(FileSystem& files, const Config& config, const SinkConfig& sink, boo
 }
 
 int ship(int argc, char** argv) {
+  protect_files_and_memory(sandbox_options());
   CLI::App app("Delivers the journal to one sink. SIGTERM delivers what is committed and ends.",
                "inlet ship");
   CommonFlags flags;

@@ -13,13 +13,13 @@ const SinkConfig* find_sink(const Config& config, const std::string& name) {
 }
 
 // What serve sees of a configuration: of sinks only their names, by which it finds the cursors, and
-// which streams the replica takes.
+// which streams they take.
 Config serve_view(Config config) {
   std::vector<SinkConfig> seen(config.sinks.size());
   for (std::size_t i = 0; i < seen.size(); i++) {
     seen[i].name = config.sinks[i].name;
     seen[i].replica = config.sinks[i].replica;
-    if (seen[i].replica) seen[i].streams = config.sinks[i].streams;
+    seen[i].streams = config.sinks[i].streams;
   }
   config.sinks = std::move(seen);
   return config;

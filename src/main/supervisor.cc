@@ -310,7 +310,11 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
     const bool ending = end(child_name(Role::ship, sink), Intent::restart, SIGINT, stop_grace_us);
     if (!ending) add_child(Role::ship, sink);
   }
-  if (plan.serve) end("serve", Intent::restart, SIGHUP, serve_grace_us);
+  if (plan.serve) {
+    end("serve", Intent::restart, SIGHUP, serve_grace_us);
+  } else if (const auto serve = children_.find("serve"); serve != children_.end()) {
+    if (serve->second.pid > 0) ::kill(serve->second.pid, SIGUSR1);  // Keys and certificates.
+  }
   state_changed_ = true;
   return {};
 }

@@ -28,7 +28,8 @@ struct Choice {
   std::string_view name;
   T value;
 };
-constexpr Choice<Auth> auth_choices[] = {{"", Auth::unset}, {"none", Auth::none}};
+constexpr Choice<Auth> auth_choices[] = {
+    {"", Auth::unset}, {"none", Auth::none}, {"keys", Auth::keys}};
 constexpr Choice<Direct> direct_choices[] = {{"auto", Direct::automatic}, {"never", Direct::never}};
 constexpr Choice<Format> format_choices[] = {
     {"raw", Format::raw}, {"json", Format::json}, {"ndjson", Format::ndjson}};

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/json.h"
 #include "base/names.h"
 #include "health/prometheus.h"
+#include "serve/metrics.h"
 #include "serve/status_page.h"
 
 namespace inlet::serve {
@@ -18,86 +19,14 @@ std::string_view name_of(journal::Admission admission) {
   return names[static_cast<std::size_t>(admission)];
 }
 
-// At the present paces; infinite while the journal does not fill.
-double seconds_until_full(const journal::Fullness& fullness) {
-  const double pace = fullness.fill_bytes_per_s - fullness.drain_bytes_per_s;
-  if (fullness.undelivered_bytes >= fullness.capacity_bytes) return 0;
-  if (pace <= 0) return std::numeric_limits<double>::infinity();
-  return static_cast<double>(fullness.capacity_bytes - fullness.undelivered_bytes) / pace;
-}
-
-void add_journal(health::PrometheusText& out, const journal::JournalStatus& status) {
-  out.gauge("inlet_journal_open", "1 while records are accepted.");
-  out.sample(std::uint64_t{status.admission == journal::Admission::open});
-  out.gauge("inlet_journal_undelivered_bytes", "Journal held by records some sink still needs.");
-  out.sample(status.fullness.undelivered_bytes);
-  out.gauge("inlet_journal_capacity_bytes", "Journal possible, by quota and by the file system.");
-  out.sample(status.fullness.capacity_bytes);
-  out.gauge("inlet_journal_drain_bytes_per_second", "Pace of the slowest sink.");
-  out.sample(status.fullness.drain_bytes_per_s);
-  out.gauge("inlet_journal_fill_bytes_per_second", "Pace of new records.");
-  out.sample(status.fullness.fill_bytes_per_s);
-  out.gauge("inlet_journal_full_in_seconds", "Until the journal is full, at the present paces.");
-  out.sample(seconds_until_full(status.fullness));
-  out.counter("inlet_commits_total", "Flushed writes.");
-  out.sample(status.commits);
-  out.counter("inlet_commits_failed_total", "Writes the disk refused.");
-  out.sample(status.commits_failed);
-  out.counter("inlet_commit_seconds_total", "Time spent in flushed writes.");
-  out.sample(static_cast<double>(status.commit_us_total) / 1e6);
-  out.counter("inlet_journal_written_bytes_total", "Bytes written, padding included.");
-  out.sample(status.written_bytes);
-  out.counter("inlet_journal_lost_records_total",
-              "Acknowledged records found damaged when the journal was opened.");
-  out.sample(status.records_lost);
-  out.counter("inlet_journal_quarantined_segments_total", "Damaged segments set aside.");
-  out.sample(status.segments_quarantined);
-}
-
 double lag_seconds(const AdminContext& context, const SinkFigures& sink,
                    std::uint64_t next_sequence) {
   return static_cast<double>(lag_us(sink, next_sequence, context.clock.wall_us())) / 1e6;
 }
 
-void add_sinks(health::PrometheusText& out, const AdminContext& context,
-               std::uint64_t next_sequence) {
-  const std::vector<SinkFigures> sinks = context.sinks->figures();
-  const auto each = [&](auto value) {
-    for (const SinkFigures& sink : sinks) out.sample(value(sink), {{"sink", sink.name}});
-  };
-  const auto counts = [&](std::string_view name, std::string_view help,
-                          std::uint64_t SinkFigures::* count) {
-    out.counter(name, help);
-    each([&](const SinkFigures& sink) { return sink.*count; });
-  };
-  out.gauge("inlet_sink_lag_seconds", "Age of the oldest record the sink has not got.");
-  each([&](const SinkFigures& sink) { return lag_seconds(context, sink, next_sequence); });
-  out.gauge("inlet_sink_lag_records", "Records the sink has not got.");
-  each([&](const SinkFigures& sink) {
-    return next_sequence - std::min(next_sequence, sink.next_sequence);
-  });
-  out.gauge("inlet_sink_lag_bytes",
-            "Journal the sink has still to read, as its shipper last said.");
-  each([](const SinkFigures& sink) { return sink.pending_bytes; });
-  out.gauge("inlet_sink_status_timestamp_seconds", "When its shipper last wrote its status.");
-  each([](const SinkFigures& sink) { return static_cast<double>(sink.updated_us) / 1e6; });
-  counts("inlet_sink_delivered_records_total", "Records delivered.",
-         &SinkFigures::delivered_records);
-  counts("inlet_sink_delivered_bytes_total", "Bytes of their bodies.",
-         &SinkFigures::delivered_bytes);
-  counts("inlet_sink_dead_records_total", "Records set aside as dead letters.",
-         &SinkFigures::dead_records);
-  counts("inlet_sink_lost_records_total", "Records damaged in the journal.",
-         &SinkFigures::lost_records);
-  counts("inlet_sink_skipped_records_total", "Records that are not for the sink.",
-         &SinkFigures::skipped_records);
-  counts("inlet_sink_retries_total", "Failed attempts since its process started.",
-         &SinkFigures::retries);
-}
-
 std::string sinks_json(const AdminContext& context, std::uint64_t next_sequence) {
   std::string out = "[";
-  for (const SinkFigures& sink : context.sinks->figures()) {
+  for (const SinkFigures& sink : context.door.sinks->figures()) {
     if (out.size() > 1) out += ',';
     std::string error;
     append_json_string(error, sink.last_error);
@@ -113,51 +42,7 @@ std::string sinks_json(const AdminContext& context, std::uint64_t next_sequence)
   return out + "]";
 }
 
-void add_doors(health::PrometheusText& out, const AdminContext& context) {
-  const Figures& figures = context.door.figures;
-  const http::Counters server = context.server.counters();
-  out.counter("inlet_records_stored_total", "Records acknowledged.");
-  out.sample(figures.sum(&LoopFigures::records_stored));
-  out.counter("inlet_stored_bytes_total", "Bytes of acknowledged bodies.");
-  out.sample(figures.sum(&LoopFigures::bytes_stored));
-  out.counter("inlet_store_seconds_total", "Sum over records, from the last byte to the answer.");
-  out.sample(static_cast<double>(figures.sum(&LoopFigures::store_us_total)) / 1e6);
-  out.counter("inlet_replicated_records_total", "Records acknowledged as replicated.");
-  out.sample(figures.sum(&LoopFigures::replicated));
-  out.counter("inlet_not_replicated_in_time_total",
-              "Records acknowledged with 202 because the replica did not confirm in time.");
-  out.sample(figures.sum(&LoopFigures::not_replicated_in_time));
-  out.counter("inlet_refusals_total", "Requests refused by the application.");
-  out.sample(figures.sum(&LoopFigures::refused_4xx), {{"class", "4xx"}});
-  out.sample(figures.sum(&LoopFigures::refused_5xx), {{"class", "5xx"}});
-  out.counter("inlet_http_requests_total", "Answers sent.");
-  out.sample(server.requests);
-  out.counter("inlet_http_framing_errors_total", "Requests malformed, too large or too slow.");
-  out.sample(server.framing_errors);
-  out.counter("inlet_http_memory_refusals_total", "503 because no memory came free in time.");
-  out.sample(server.memory_refusals);
-  out.counter("inlet_http_received_bytes_total", "Bytes read from clients.");
-  out.sample(server.bytes_in);
-  out.gauge("inlet_connections", "Open connections.");
-  out.sample(server.open);
-  out.counter("inlet_connections_accepted_total", "Connections accepted.");
-  out.sample(server.accepted);
-  out.gauge("inlet_memory_bytes", "Memory reserved for client data.");
-  out.sample(std::uint64_t{context.memory.bytes_used()});
-  out.gauge("inlet_memory_max_bytes", "Ceiling on that.");
-  out.sample(std::uint64_t{context.memory.bytes_max()});
-}
-
 }  // namespace
-
-std::string metrics_text(const AdminContext& context) {
-  health::PrometheusText out;
-  add_doors(out, context);
-  const journal::JournalStatus journal = context.door.journal->status();
-  add_journal(out, journal);
-  add_sinks(out, context, journal.next_sequence);
-  return out.text();
-}
 
 std::string status_json(const AdminContext& context) {
   const journal::JournalStatus journal = context.door.journal->status();
@@ -205,9 +90,13 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
                   "Content-Security-Policy: default-src 'self'; style-src 'unsafe-inline'; "
                   "script-src 'unsafe-inline'\r\n");
   }
+  if (head.path.starts_with(receipts_prefix)) {
+    return open_receipt(head.path.substr(receipts_prefix.size()));
+  }
   const bool ready_asked = head.path == "/readyz";
   if (!ready_asked && head.path != "/healthz") {
-    return answer_problem(404, "there is /, /metrics, /status.json, /healthz and /readyz");
+    return answer_problem(
+        404, "there is /, /metrics, /status.json, /receipts/{id}, /healthz and /readyz");
   }
   const journal::Admission admission = context_.door.journal->admission();
   if (admission != journal::Admission::open) {
@@ -215,6 +104,25 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
   }
   if (ready_asked && context_.door.draining) return answer_problem(503, "this node is draining");
   return answer(200, "application/json", "{\"status\":\"ok\"}\n");
+}
+
+http::HeadAction Admin::open_receipt(std::string_view id) {
+  const auto parsed = parse_record_id(id);
+  if (!parsed) {
+    const ReceiptAnswer malformed = malformed_answer();
+    return answer(malformed.status, malformed.content_type, malformed.body, malformed.extra_lines);
+  }
+  question_ = {*parsed, "", 0};
+  return http::HeadAction::take_body(0);
+}
+
+void Admin::on_body(Bytes) {
+  question_.next_sequence = context_.door.journal->status().next_sequence;
+  context_.door.receipts->ask(static_cast<unsigned>(connection_.loop_index()), question_,
+                              [this](const ReceiptAnswer& found) {
+                                answer(found.status, found.content_type, found.body,
+                                       found.extra_lines);
+                              });
 }
 
 http::HeadAction Admin::answer(int status, std::string_view content_type, std::string_view body,

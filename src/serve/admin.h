@@ -18,10 +18,11 @@ struct AdminContext {
   std::string node;
   std::string version;
   Microseconds started_us;
-  const SinkWatch* sinks = nullptr;  // Set before the first connection.
+  Tenants& tenants;
 };
 
-// GET / (a page for people), /metrics (Prometheus), /status.json, /healthz, /readyz.
+// GET / (a page for people), /metrics (Prometheus), /status.json, /receipts/{id}, /healthz and
+// /readyz.
 class Admin final : public http::Handler {
  public:
   Admin(AdminContext& context, http::Connection& connection)
@@ -29,10 +30,11 @@ class Admin final : public http::Handler {
 
   http::HeadAction on_head(const http::RequestHead& head) override;
   MutableBytes body_space(std::size_t, std::size_t) override { return {}; }
-  void on_body(Bytes) override {}
+  void on_body(Bytes) override;
   void on_end() override {}
 
  private:
+  http::HeadAction open_receipt(std::string_view id);
   http::HeadAction answer(int status, std::string_view content_type, std::string_view body,
                           std::string_view extra_lines = {});
   http::HeadAction answer_problem(int status, std::string_view detail,
@@ -40,9 +42,9 @@ class Admin final : public http::Handler {
 
   AdminContext& context_;
   http::Connection& connection_;
+  ReceiptQuestion question_;
 };
 
-[[nodiscard]] std::string metrics_text(const AdminContext& context);
 [[nodiscard]] std::string status_json(const AdminContext& context);
 
 }  // namespace inlet::serve

@@ -1,14 +1,15 @@
 // door: one client connection's way into the journal.
 //
-// The path of a record: the head is judged (intake.h) and admission asked; a body that fits the
-// connection's read buffer is copied from there into the commit being gathered, a larger one is
-// received in the memory it will be written from; the answer goes out when the committer hands the
-// ticket back.
+// The path of a record: its key is judged (gate.h), then its head (intake.h), its tenant's limits
+// (tenant.h) and the journal asked for admission; a body that fits the connection's read buffer is
+// copied from there into the commit being gathered, a larger one is received in the memory it will
+// be written from; if it was stored before (idempotency.h) the first answer is given again;
+// otherwise the answer goes out when the committer hands the ticket back.
 //
 // Invariants:
 //   - 200 is sent only for a ticket that came back committed; `replicated` is said only when the
 //     replica's sink has passed the record, 202 where that was asked for and did not come in time.
-//   - every refusal leaves nothing stored.
+//   - every refusal leaves nothing stored, and no body is read before its key was found good.
 //
 // A Door lives on its connection's loop. DoorContext is shared by all of them, read-only but for
 // its atomics.
@@ -24,21 +25,33 @@
 #include "http/handler.h"
 #include "journal/journal.h"
 #include "serve/figures.h"
+#include "serve/gate.h"
+#include "serve/idempotency.h"
 #include "serve/intake.h"
+#include "serve/journal_shares.h"
+#include "serve/receipt_desk.h"
 #include "serve/replica_watch.h"
+#include "serve/sink_watch.h"
 #include "serve/validate.h"
 
 namespace inlet::serve {
 
 struct DoorContext {
   Clock& clock;
+  MemoryBudget& memory;
   journal::BufferPool& pool;
   const StreamRules& rules;
   Figures& figures;
-  Microseconds ack_timeout_us = 0;      // How long an answer waits for the replica.
-  journal::Journal* journal = nullptr;  // Set before the first connection.
-  ReplicaWatch* replica = nullptr;      // The same; null: there is none.
-  std::atomic<bool> draining{false};    // /readyz says so.
+  Microseconds ack_timeout_us = 0;  // How long an answer waits for the replica.
+  // Set before the first connection.
+  journal::Journal* journal = nullptr;
+  Gate* gate = nullptr;
+  JournalShares* shares = nullptr;
+  Idempotency* idempotency = nullptr;
+  ReceiptDesk* receipts = nullptr;
+  const SinkWatch* sinks = nullptr;
+  ReplicaWatch* replica = nullptr;    // Null: there is none.
+  std::atomic<bool> draining{false};  // /readyz says so.
 };
 
 class Door final : public http::Handler {
@@ -53,8 +66,10 @@ class Door final : public http::Handler {
 
   // Answers all requests in a list of tickets that append() took from doors of one loop.
   static void on_commits(journal::Ticket* tickets);
-  // The same for a list that came back from the replica's watch.
+  // The same for a list that came back from the replica's watch,
   static void on_replicated(ReplicaWaiter* waiters);
+  // and for requests that had joined another with the same key.
+  static void on_joined(KeyedRequest* requests);
 
  private:
   struct DoorTicket : journal::Ticket {
@@ -63,28 +78,51 @@ class Door final : public http::Handler {
   struct DoorWaiter : ReplicaWaiter {
     Door* door = nullptr;
   };
+  struct DoorRequest : KeyedRequest {
+    Door* door = nullptr;
+  };
   enum class Durability : unsigned char { disk, disk_only_yet, replicated };
 
-  http::HeadAction open_ingest(const Ingest& ingest);
-  [[nodiscard]] journal::Metadata metadata() const;
-  http::HeadAction refuse(const Refusal& refusal);
+  http::HeadAction open_ingest(const http::RequestHead& head, const Target& target);
+  http::HeadAction open_receipt(const Target& target);
   http::HeadAction answer_health(bool ready_asked);
+  http::HeadAction answer_preflight(const http::RequestHead& head, const Target& target);
+  http::HeadAction answer_status();
+  http::HeadAction refuse(const Refusal& refusal);
+
+  [[nodiscard]] journal::Metadata metadata() const;
   [[nodiscard]] Refusal refusal_of(journal::Admission admission) const;
+  // False: the request was answered, or will be with another one.
+  bool claim_key(const journal::Metadata& metadata, Bytes body, Microseconds received_us);
+  void store(const journal::Metadata& metadata, Bytes body, Microseconds received_us);
+  void settle_key(bool stored);
   void on_commit();
+  void on_stored();
+  void answer_receipt();
   void answer_stored(Durability durability);
   void answer(int status, std::string_view content_type, std::string_view body,
               std::string_view extra_lines);
 
   DoorContext& context_;
   http::Connection& connection_;
-  const StreamRule* rule_ = nullptr;
+
+  // Of the request in hand.
+  Tenant* tenant_ = nullptr;  // Null until its key was found good.
+  Visit visit_;
+  Judgement judgement_;
+  const StreamRule* rule_ = nullptr;  // Null: it is no record.
+  std::string_view cors_lines_;       // The rule's.
   Ack ack_ = Ack::disk;
+  ReceiptQuestion question_;
   DoorTicket ticket_;
   DoorWaiter waiter_;
-  journal::RecordBuffer record_;  // A body too large for the read buffer,
-  std::string metadata_kept_;     // and its metadata, encoded while the head is at hand.
+  DoorRequest keyed_;
+  bool has_key_ = false;          // keyed_ is to be settled.
+  bool is_duplicate_ = false;     // Stored before, as ticket_.sequence.
+  journal::RecordBuffer record_;  // A body too large for the read buffer.
   std::uint64_t body_bytes_ = 0;
-  Microseconds started_us_ = 0;  // When the whole body was there.
+  std::uint64_t journal_bytes_ = 0;  // Of the record.
+  Microseconds started_us_ = 0;      // When the whole body was there.
 };
 
 }  // namespace inlet::serve

@@ -17,6 +17,7 @@ struct alignas(64) LoopFigures {
   Counter store_us_total;          // From the last byte of the body to the answer.
   Counter replicated;              // Of the records stored, those answered so,
   Counter not_replicated_in_time;  // and those for which it was asked in vain.
+  Counter duplicates;              // Stored before, answered again.
   Counter refused_4xx;
   Counter refused_5xx;
 

@@ -9,15 +9,17 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "http/head.h"
 #include "journal/format.h"
+#include "serve/cors.h"
 
 namespace inlet::serve {
 
@@ -30,6 +32,7 @@ struct StreamRule {
   Format format = Format::raw;
   Ack ack = Ack::disk;  // Where the request does not say.
   std::uint64_t body_bytes_max = 0;
+  CorsRule cors = {};
 };
 
 struct StreamRules {
@@ -50,25 +53,35 @@ struct Refusal {
   std::string extra_lines = {};  // Header lines with their line ends.
 };
 
-struct Healthz {};
-struct Readyz {};
-struct Ingest {
-  std::string_view stream;  // Borrowed from the head.
-  const StreamRule* rule;
-  Ack ack;
-};
-
-using Request = std::variant<Refusal, Healthz, Readyz, Ingest>;
+enum class Route : std::uint8_t { ingest, status, receipt, healthz, readyz, unknown };
 
 // What the public listener is asked for.
-[[nodiscard]] Request read_request(const http::RequestHead& head, const StreamRules& rules);
+struct Target {
+  Route route = Route::unknown;
+  std::string_view stream;           // Of ingest, as it stands in the path; perhaps no name at all.
+  const StreamRule* rule = nullptr;  // Of ingest; null: there can be no stream of that name.
+  std::string_view receipt_id;       // Of receipt, as it stands in the path.
+};
+[[nodiscard]] Target read_target(const http::RequestHead& head, const StreamRules& rules);
 
-// The stream that a head which read_request() took for an Ingest names.
+// Whether a route takes such a request, whoever it is from; empty: it does.
+[[nodiscard]] std::optional<Refusal> wrong_request(const http::RequestHead& head,
+                                                   const Target& target);
+
+// A browser's question whether a page may send (the Fetch standard, CORS-preflight).
+[[nodiscard]] bool is_preflight(const http::RequestHead& head);
+
+// How an ingest request that is not wrong is to be acknowledged.
+[[nodiscard]] std::expected<Ack, Refusal> read_ack(const http::RequestHead& head,
+                                                   const Target& target, const StreamRules& rules);
+
+// The stream that the head of an ingest request names.
 [[nodiscard]] std::string_view stream_of(const http::RequestHead& head);
 
-// What is kept of the head. Views are borrowed from it and from `peer`.
+// What is kept of the head. Views are borrowed from the arguments.
 [[nodiscard]] journal::Metadata read_metadata(const http::RequestHead& head,
-                                              std::string_view stream, std::string_view peer);
+                                              std::string_view tenant, std::string_view stream,
+                                              std::string_view peer);
 
 inline constexpr std::string_view default_tenant = "default";  // Of requests without a key.
 

@@ -13,14 +13,21 @@ std::size_t client_memory(std::size_t memory_bytes) {
 
 }  // namespace
 
-Service::Service(Clock& clock, ServiceOptions options)
+Service::Service(FileSystem& files, Clock& clock, ServiceOptions options)
     : clock_(clock),
       options_(std::move(options)),
       memory_(client_memory(options_.memory_bytes),
               client_memory(options_.memory_bytes) / kept_from_bodies_share),
       pool_(memory_),
       figures_(options_.http.loops),
+      tenants_(clock_, options_.limits, options_.tenants),
+      gate_(files, clock_,
+            {.keys_required = options_.keys_required,
+             .keys_path = options_.keys_path,
+             .loops = options_.http.loops},
+            tenants_),
       context_{.clock = clock_,
+               .memory = memory_,
                .pool = pool_,
                .rules = options_.rules,
                .figures = figures_,
@@ -32,27 +39,63 @@ Service::Service(Clock& clock, ServiceOptions options)
              .memory = memory_,
              .node = options_.node,
              .version = options_.version,
-             .started_us = clock_.steady_us()} {}
+             .started_us = clock_.steady_us(),
+             .tenants = tenants_} {
+  for (const auto& [name, limits] : options_.tenants) (void)tenants_.of(name);
+}
 
 Result<std::unique_ptr<Service>> Service::open(FileSystem& files, Clock& clock,
                                                ServiceOptions options) {
   journal::JournalOptions journal_options{.store = options.store,
                                           .loops = static_cast<unsigned>(options.http.loops)};
-  std::unique_ptr<Service> service(new Service(clock, std::move(options)));
+  journal_options.store.floor = 1;  // Idempotency sets it when it knows better.
+  std::unique_ptr<Service> service(new Service(files, clock, std::move(options)));
   auto journal =
       journal::Journal::open(files, clock, service->pool_, *service, std::move(journal_options));
   if (!journal) return fail(journal);
   service->journal_ = std::move(*journal);
-  service->context_.journal = service->journal_.get();
-  service->watch_sinks(files);
+  service->connect(files);
   return service;
 }
 
 Service::~Service() { stop(); }
 
+void Service::connect(FileSystem& files) {
+  context_.journal = journal_.get();
+  context_.gate = &gate_;
+  idempotency_ = Idempotency::open(files, clock_, memory_, *journal_,
+                                   {.journal_directory = options_.store.directory,
+                                    .max_keys = options_.idempotency_keys_max,
+                                    .window_us = options_.idempotency_window_us,
+                                    .loops = static_cast<unsigned>(options_.http.loops)},
+                                   [this](unsigned loop, KeyedRequest* list) {
+                                     server_.post(loop, [list] { Door::on_joined(list); });
+                                   });
+  context_.idempotency = idempotency_.get();
+  shares_ =
+      std::make_unique<JournalShares>(tenants_, *journal_, files, clock_,
+                                      JournalSharesOptions{.directory = options_.store.directory});
+  context_.shares = shares_.get();
+  receipt_book_ =
+      std::make_unique<ReceiptBook>(files, journal_->journal_id(),
+                                    ReceiptOptions{.journal_directory = options_.store.directory,
+                                                   .dead_directory = options_.dead_directory,
+                                                   .node = options_.node,
+                                                   .sinks = options_.sinks,
+                                                   .body_bytes_max = options_.body_bytes_max},
+                                    &memory_);
+  clerk_ = std::make_unique<Clerk>();
+  receipts_ = std::make_unique<ReceiptDesk>(
+      *clerk_, *receipt_book_, [this](unsigned loop, std::move_only_function<void()> function) {
+        server_.post(loop, std::move(function));
+      });
+  context_.receipts = receipts_.get();
+  watch_sinks(files);
+}
+
 void Service::watch_sinks(FileSystem& files) {
   sinks_ = std::make_unique<SinkWatch>(files, options_.store.directory, options_.store.sinks);
-  admin_.sinks = sinks_.get();
+  context_.sinks = sinks_.get();
   if (options_.replica.empty()) return;
   replica_ = std::make_unique<ReplicaWatch>(
       files, clock_, journal_->journal_id(),
@@ -63,10 +106,11 @@ void Service::watch_sinks(FileSystem& files) {
   context_.replica = replica_.get();
 }
 
-void Service::add_ingest_listener(int fd) {
-  server_.add_listener(fd, [this](http::Connection& connection) {
-    return std::make_unique<Door>(context_, connection);
-  });
+void Service::add_ingest_listener(int fd, http::ListenerOptions options) {
+  server_.add_listener(
+      fd,
+      [this](http::Connection& connection) { return std::make_unique<Door>(context_, connection); },
+      std::move(options));
 }
 
 void Service::add_admin_listener(int fd) {
@@ -77,6 +121,8 @@ void Service::add_admin_listener(int fd) {
 
 void Service::start() {
   journal_->start();
+  idempotency_->start();
+  shares_->start();
   server_.start();
 }
 
@@ -95,8 +141,11 @@ void Service::stop() {
   // The journal first: it hands every ticket back while the loops still run to answer.
   if (journal_) journal_->stop();
   if (replica_) replica_->stop();
+  if (clerk_) clerk_->stop();
   drain(drain_poll_us);
   server_.stop();
+  if (idempotency_) idempotency_->stop();  // Nobody can settle a key any more.
+  if (shares_) shares_->stop();
 }
 
 void Service::on_commits(unsigned loop, journal::Ticket* tickets) {

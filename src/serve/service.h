@@ -24,7 +24,16 @@ struct ServiceOptions {
   StreamRules rules;
   std::string replica;  // The sink that Inlet-Ack: replicated waits for; "": there is none.
   Microseconds ack_timeout_us = 5'000'000;
-  std::string node;  // For status.json.
+  bool keys_required = false;
+  std::string keys_path;
+  TenantLimits limits;  // Of tenants that are not named.
+  NamedLimits tenants;
+  std::uint64_t idempotency_keys_max = 1'000'000;
+  Microseconds idempotency_window_us = Microseconds{24} * 3'600'000'000;
+  std::uint64_t body_bytes_max = 16U << 20;  // Of any stream.
+  std::vector<ReceiptSink> sinks;            // All of store.sinks, with their streams.
+  std::string dead_directory;                // Of the sinks' dead letters.
+  std::string node;                          // For status.json.
   std::string version;
 };
 
@@ -36,9 +45,12 @@ class Service final : journal::CommitListener {
   ~Service() override;
 
   // Before start(). Take over listening sockets.
-  void add_ingest_listener(int fd);
+  void add_ingest_listener(int fd, http::ListenerOptions options = {});
   void add_admin_listener(int fd);
   void start();
+
+  // Has the file of keys looked at now.
+  void reload() { gate_.reload(); }
 
   // From now on /readyz says no; everything else goes on.
   void announce_draining();
@@ -49,7 +61,8 @@ class Service final : journal::CommitListener {
   void stop();
 
  private:
-  Service(Clock& clock, ServiceOptions options);
+  Service(FileSystem& files, Clock& clock, ServiceOptions options);
+  void connect(FileSystem& files);
   void watch_sinks(FileSystem& files);
   void on_commits(unsigned loop, journal::Ticket* tickets) override;
 
@@ -58,11 +71,18 @@ class Service final : journal::CommitListener {
   MemoryBudget memory_;
   journal::BufferPool pool_;
   Figures figures_;
+  Tenants tenants_;
+  Gate gate_;
   DoorContext context_;
   std::unique_ptr<journal::Journal> journal_;
   http::Server server_;
   std::unique_ptr<ReplicaWatch> replica_;  // After the server: it posts to its loops.
   std::unique_ptr<SinkWatch> sinks_;
+  std::unique_ptr<Idempotency> idempotency_;  // The same.
+  std::unique_ptr<JournalShares> shares_;
+  std::unique_ptr<ReceiptBook> receipt_book_;
+  std::unique_ptr<Clerk> clerk_;  // The same.
+  std::unique_ptr<ReceiptDesk> receipts_;
   AdminContext admin_;
   bool stopped_ = false;
 };

@@ -71,7 +71,7 @@ class KeepingSink final : public sinks::PromptSink {
       if (record.sequence == refused) {
         delivery.rejected.push_back({record.sequence, "no"});
       } else {
-        text += " " + std::string(as_text(record.body));
+        text.append(" ").append(as_text(record.body));
       }
     }
     seen.push_back(text);
