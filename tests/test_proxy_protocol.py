@@ -200,7 +200,7 @@ def test_without_trusted_proxies_nobody_is_believed(make_node):
 
 
 @pytest.mark.parametrize("settings, said", [
-    ({"proxy_protocol": True}, "server.proxy_protocol needs server.trusted_proxies"),
+    ({"proxy_protocol": True}, "server.proxy_protocol: needs server.trusted_proxies"),
     ({"trusted_proxies": ["10.0.0.0/8", "10.0.0.1/8"]}, "the network is 10.0.0.0/8"),
     ({"trusted_proxies": ["proxy.example"]}, "is not a network"),
 ])

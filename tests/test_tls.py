@@ -417,10 +417,10 @@ def test_kills_under_tls_lose_nothing_and_repeat_nothing(make_node, authority, h
 # ---- Mistakes.
 
 @pytest.mark.parametrize("settings, said", [
-    ({"tls_cert": "cert.pem"}, "server.tls_cert needs server.tls_key"),
-    ({"tls_key": "key.pem"}, "server.tls_key needs server.tls_cert"),
+    ({"tls_cert": "cert.pem"}, "server.tls_cert: needs server.tls_key"),
+    ({"tls_key": "key.pem"}, "server.tls_key: needs server.tls_cert"),
     ({"tls_cert": "/none/cert.pem", "tls_key": "/none/key.pem"}, "/none/cert.pem"),
-    ({"tls_client_auth": "required"}, "server.tls_client_auth needs"),
+    ({"tls_client_auth": "required"}, "server.tls_client_auth: needs"),
     ({"tls_client_auth": "yes"}, "is not none, optional or required"),
     ({"tls_min_version": "1.1"}, "is not 1.2 or 1.3"),
 ])
