@@ -6,7 +6,9 @@
 //
 //   bench_lg --port P [--path /ingest/bench] [--size 1024] [--connections 64] [--rate 0]
 //            [--seconds 2] [--warmup 0.3] [--seed 1] [--watch PID] [--wait-first]
+//            [--header "Name: value"] [--keyed]
 //
+// --keyed gives each request an Idempotency-Key of its own.
 // --watch PID adds the CPU that process (the server, all its threads) used while it was measured.
 // --wait-first sends one request again and again, up to --seconds, until the first 2xx, and prints
 // when that came.
@@ -53,6 +55,8 @@ struct Options {
   std::uint64_t seed = 1;
   pid_t watch = 0;
   bool wait_first = false;
+  std::string header;  // One more line.
+  bool keyed = false;
 };
 
 Nanoseconds now_ns() {
@@ -114,6 +118,7 @@ struct Connection {
   bool busy = false;
   bool wants_write = false;
   std::string answer;
+  std::string request;  // Its own copy, if each has a key.
 };
 
 struct Tally {
@@ -130,13 +135,24 @@ class Load {
     request_ = "POST " + options.path +
                " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(options.port) +
                "\r\nContent-Type: application/octet-stream\r\nContent-Length: " +
-               std::to_string(options.size) + "\r\n\r\n";
+               std::to_string(options.size) + "\r\n";
+    if (!options.header.empty()) request_ += options.header + "\r\n";
+    if (options.keyed) {
+      request_ += "Idempotency-Key: ";
+      key_at_ = request_.size();
+      request_ += std::string(key_digits, '0') + "\r\n";
+      next_key_ = random_() >> 16;
+    }
+    request_ += "\r\n";
     for (std::size_t i = 0; i < options.size; i++) {
       request_ += static_cast<char>('a' + random_() % 26);
     }
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     CHECK(epoll_ >= 0);
     connections_.resize(options.connections);
+    if (options.keyed) {
+      for (Connection& connection : connections_) connection.request = request_;
+    }
   }
 
   void run() {
@@ -221,13 +237,20 @@ class Load {
     connection.due_ns = due_ns;
     connection.sent = 0;
     connection.busy = true;
+    if (options_.keyed) {
+      std::uint64_t key = next_key_++;
+      for (std::size_t i = key_digits; i-- > 0; key /= 10) {
+        connection.request[key_at_ + i] = static_cast<char>('0' + key % 10);
+      }
+    }
     go_on_sending(connection);
   }
 
   void go_on_sending(Connection& connection) {
     while (connection.sent < request_.size()) {
-      const ssize_t put = ::send(connection.fd, request_.data() + connection.sent,
-                                 request_.size() - connection.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const std::string& request = options_.keyed ? connection.request : request_;
+      const ssize_t put = ::send(connection.fd, request.data() + connection.sent,
+                                 request.size() - connection.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (put <= 0) break;  // Full, or broken: epoll says which.
       connection.sent += static_cast<std::size_t>(put);
     }
@@ -342,7 +365,11 @@ class Load {
   const Options options_;
   std::mt19937_64 random_;
   std::exponential_distribution<double> gap_{1.0};
+  static constexpr std::size_t key_digits = 20;
+
   std::string request_;
+  std::size_t key_at_ = 0;  // In a request, if each has a key.
+  std::uint64_t next_key_ = 0;
   int epoll_ = -1;
   std::vector<Connection> connections_;
   std::deque<Connection*> idle_;
@@ -367,7 +394,8 @@ bool accepted_one(const Options& options) {
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const std::string request = "POST " + options.path +
                               " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-                              "Content-Length: 5\r\n\r\nfirst";
+                              "Content-Length: 5\r\n" +
+                              (options.header.empty() ? "" : options.header + "\r\n") + "\r\nfirst";
   char answer[64] = {};
   const bool answered = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
                         ::send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0 &&
@@ -392,8 +420,8 @@ Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; i++) {
     const std::string_view name = argv[i];
-    if (name == "--wait-first") {
-      options.wait_first = true;
+    if (name == "--wait-first" || name == "--keyed") {
+      (name == "--keyed" ? options.keyed : options.wait_first) = true;
       continue;
     }
     const char* const value = i + 1 < argc ? argv[++i] : "";
@@ -413,6 +441,8 @@ Options parse(int argc, char** argv) {
       options.warmup_seconds = std::atof(value);
     else if (name == "--seed")
       options.seed = std::strtoull(value, nullptr, 10);
+    else if (name == "--header")
+      options.header = value;
     else if (name == "--watch")
       options.watch = std::atoi(value);
     else {

@@ -85,15 +85,17 @@ class Shipped:
 class Server:
     """One running server. data is its directory, emptied at the start unless keep is set."""
 
-    def __init__(self, name, keep=False, shipped=True, journal_bytes=FILE_BYTES):
-        self.name, self.port = name, free_port()
+    def __init__(self, name, keep=False, shipped=True, journal_bytes=FILE_BYTES, headers=(),
+                 environment=None):
+        self.name, self.port, self.headers = name, free_port(), headers
         self.data = DATA / "data" / name
         if not keep:
             shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(parents=True, exist_ok=True)
         self.journal = self.data / "journal"
         self.log = open(DATA / f"{name}.log", "ab")
-        env = dict(os.environ, INLET_JOURNAL_MAX_BYTES=str(journal_bytes), INLET_SERVER_LOOPS="1")
+        env = dict(os.environ, INLET_JOURNAL_MAX_BYTES=str(journal_bytes), INLET_SERVER_LOOPS="1",
+                   **(environment or {}))
         self.started_ns = time.monotonic_ns()
         self.process = subprocess.Popen(["taskset", "-c", SERVER_CORE, *self.command()],
                                         stdout=self.log, stderr=self.log, env=env)
@@ -112,14 +114,16 @@ class Server:
         """Until it answers 2xx; returns the seconds since it was started."""
         seconds = 0
         while self.process.poll() is None and seconds < START_SECONDS_MAX:
-            got = load_json(["--port", self.port, "--path", PATH, "--wait-first", "--seconds", 1])
+            got = load_json(["--port", self.port, "--path", PATH, "--wait-first", "--seconds", 1,
+                             *self.headers])
             seconds = (got["at_ns"] - self.started_ns) / 1e9
             if got["accepted"]:
                 return seconds
         raise RuntimeError(f"{self.name} did not start; see {self.log.name}")
 
-    def load(self, **options):
-        words = ["--port", self.port, "--path", PATH, "--watch", self.process.pid]
+    def load(self, headers=None, **options):
+        words = ["--port", self.port, "--path", PATH, "--watch", self.process.pid,
+                 *(self.headers if headers is None else headers)]
         for key, value in options.items():
             words += [f"--{key}", value]
         return load_json(words)
