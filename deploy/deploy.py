@@ -192,7 +192,8 @@ def create_stack(aws, given):
         raise Failure("a new environment needs --certificate ARN of an ACM certificate; "
                       "--http-only takes data unencrypted, for tries")
     if not given.keys and not given.anonymous:
-        raise Failure("a new environment needs --keys FILE: see `inlet key new --help`")
+        raise Failure("a new environment needs --keys FILE, see `inlet key new --help`, or "
+                      "--anonymous to take data from anyone")
     aws("cloudformation", "create_stack", StackName=given.name,
         TemplateBody=TEMPLATE.read_text(), Capabilities=["CAPABILITY_IAM"],
         Parameters=parameters(given, None, VersionLabel="", SolutionStack=platform(aws)))
@@ -254,10 +255,23 @@ def push_image(aws, given, repository, label):
     return f"{repository}@{found['imageDetails'][0]['imageDigest']}"
 
 
+def parts(given, variant):
+    """The switched parts of the bundle."""
+    return bundle.switches_on(variant) - ({"keys"} if given.anonymous else set())
+
+
+def need_keys(aws, stack):
+    found = aws("s3", "list_objects_v2", {"KeyCount": 1}, Prefix="keys",
+                Bucket=outputs(stack)["OperationsBucket"])
+    if found["KeyCount"] == 0:
+        raise Failure("this environment has no keys yet, so nobody could send data: --keys FILE, "
+                      "or --anonymous to take it from anyone")
+
+
 def register(aws, given, image, variant, label):
     """Uploads the bundle and makes it a version of the application."""
     data = io.BytesIO()
-    bundle.write(bundle.make(variant, image), data)
+    bundle.write(bundle.make(variant, image, parts(given, variant)), data)
     bucket = aws("elasticbeanstalk", "create_storage_location",
                  {"S3Bucket": f"elasticbeanstalk-{aws.region}-{ACCOUNT}"})["S3Bucket"]
     key = f"{given.name}/{label}.zip"
@@ -294,9 +308,8 @@ def tell_environment(aws, given, label):
 # ---- Verbs.
 
 def up(given):
-    if "keys" not in bundle.switches_on(given.variant or "compose") and not given.anonymous:
-        raise Failure("the switch `keys` is off in elastic-beanstalk/switches.toml, so anyone "
-                      "could send data: --anonymous if that is meant")
+    if given.anonymous and given.keys:
+        raise Failure("either --anonymous or --keys")
     if given.certificate and given.http_only:
         raise Failure("either --certificate or --http-only")
     if given.keys:
@@ -314,6 +327,8 @@ def up(given):
                       f"aws cloudformation delete-stack --stack-name {given.name}")
     if given.keys:
         send_keys(aws, stack, given.keys)
+    elif not given.anonymous and not given.version:
+        need_keys(aws, stack)
     label = given.version
     if not label:
         label = new_label()

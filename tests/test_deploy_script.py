@@ -27,7 +27,8 @@ import moto_server
 DEPLOY = inlet.ROOT / "deploy/deploy.py"
 NAME = "inlet-prod"
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
-FIRST = ["--email", "ops@example.com", "--certificate", CERTIFICATE, "--anonymous"]
+WITH_KEYS = ["--email", "ops@example.com", "--certificate", CERTIFICATE, "--keys"]
+FIRST = [*WITH_KEYS[:-1], "--anonymous"]
 BUCKET = "elasticbeanstalk-eu-west-1-123456789012"
 HASHES = "abcdefghjkmn sha256:" + "00" * 32 + " tenant=acme streams=*\n"
 WHOLE = "ik_abcdefghjkmn_abcdefghjkmnpqrstuvwxyz234567abcd\n"
@@ -235,7 +236,8 @@ def test_a_dry_run_shows_what_the_flags_change():
     (["--anonymous", "--certificate", CERTIFICATE], "--email"),
     (["--anonymous", "--email", "a@b.c"], "--certificate"),
     (FIRST + ["--http-only"], "either"),
-    (FIRST + ["--keys", "/nowhere/keys"], "/nowhere/keys"),
+    (WITH_KEYS + ["/nowhere/keys"], "/nowhere/keys"),
+    (FIRST + ["--keys", "/nowhere/keys"], "either --anonymous or --keys"),
 ])
 def test_what_must_be_said_is_asked_for(words, says):
     done = dry("up", "--name", NAME, *words)
@@ -341,12 +343,24 @@ def test_a_bundle_that_is_not_taken_is_not_deployed(account):
 def test_keys_are_there_before_the_first_node_looks_for_them(account):
     path = account.directory / "keys"
     path.write_text(HASHES)
-    done = account.up(*FIRST, "--keys", path)
+    done = account.up(*WITH_KEYS, path)
     order(done, "aws cloudformation create-stack", "aws s3 put-object",
           "aws cloudformation update-stack")
     stored = account.moto.client("s3").get_object(Bucket=account.output("OperationsBucket"),
                                                   Key="keys")
     assert stored["Body"].read().decode() == HASHES
+
+
+def test_an_environment_without_keys_is_not_closed_by_an_update(account):
+    account.up(*FIRST)
+    done = account.run("up", "--name", NAME)
+    assert done.returncode == 1 and "has no keys yet" in done.stderr
+    assert len(account.versions()) == 1
+    path = account.directory / "keys"
+    path.write_text(HASHES)
+    account.up("--keys", path)
+    account.up()
+    assert len(account.versions()) == 3
 
 
 def test_other_keys_are_handed_out_without_a_deployment(account):
@@ -365,7 +379,7 @@ def test_other_keys_are_handed_out_without_a_deployment(account):
 def test_a_key_itself_is_never_sent(account):
     path = account.directory / "keys"
     path.write_text(HASHES + WHOLE)
-    for words in (["keys", "--name", NAME, path], ["up", "--name", NAME, *FIRST, "--keys", path]):
+    for words in (["keys", "--name", NAME, path], ["up", "--name", NAME, *WITH_KEYS, path]):
         done = account.run(*words)
         assert done.returncode == 1 and "not sent anywhere" in done.stderr
         assert WHOLE.strip() not in done.stdout + done.stderr
