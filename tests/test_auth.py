@@ -113,6 +113,21 @@ def test_a_key_is_good_for_its_streams_alone(node):
     assert 'inlet_tenant_refusals_total{tenant="acme",reason="scope"} 3' in metrics
 
 
+def test_operators_see_when_a_key_was_used(node):
+    used, name = key(node, "acme")
+    _, unused = key(node, "acme")
+    node.start()
+    wait_known(node, used)
+    post(node.address, "a", b"x", bearer(used))
+    keys = {one["id"]: one for one in get(node.admin, "/keys.json").json()["keys"]}
+    assert keys[name]["uses"] >= 2 and keys[name]["last_used_at"].startswith("20")
+    assert (keys[unused]["uses"], keys[unused]["last_used_at"]) == (0, None)
+    assert used not in get(node.admin, "/keys.json").text
+    said = node.status()
+    assert said["keys"] == {"count": 2, "stale": False, "reason": ""}
+    assert {"acme"} <= {tenant["name"] for tenant in said["tenants"]}
+
+
 def test_keys_come_and_go_while_the_node_runs(node):
     first, name = key(node, "acme")
     node.start()

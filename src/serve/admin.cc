@@ -42,6 +42,46 @@ std::string sinks_json(const AdminContext& context, std::uint64_t next_sequence)
   return out + "]";
 }
 
+std::string tenants_json(const AdminContext& context) {
+  std::string out = "[";
+  for (const TenantFigures& tenant : context.tenants.list()) {
+    if (out.size() > 1) out += ',';
+    std::uint64_t refused = 0;
+    for (auto i = static_cast<std::size_t>(first_refusal); i < counts; i++) {
+      refused += tenant.total[i];
+    }
+    out += fmt::format(R"({{"name":"{}","records":{},"bytes":{},"refused":{},)"
+                       R"("undelivered_bytes":{}}})",
+                       tenant.name, tenant.of(Count::records), tenant.of(Count::bytes), refused,
+                       tenant.undelivered_bytes);
+  }
+  return out + "]";
+}
+
+// null: none are required.
+std::string key_status_json(const Gate& gate) {
+  if (gate.keys() == nullptr) return "null";
+  const KeyWatchStatus status = gate.keys()->status();
+  std::string reason;
+  append_json_string(reason, status.reason);
+  return fmt::format(R"({{"count":{},"stale":{},"reason":{}}})", status.keys, status.stale, reason);
+}
+
+// What keys were used for since this process began; nothing of it is secret.
+std::string keys_json(const Gate& gate) {
+  std::string out = R"({"schema":1,"keys":[)";
+  bool first = true;
+  for (const KeyFigures& key :
+       gate.keys() == nullptr ? std::vector<KeyFigures>() : gate.keys()->figures()) {
+    const std::string last =
+        key.last_used_us == 0 ? "null" : '"' + rfc3339_seconds(key.last_used_us) + '"';
+    out += fmt::format(R"({}{{"id":"{}","tenant":"{}","uses":{},"last_used_at":{}}})",
+                       first ? "" : ",", key.id, key.tenant, key.uses, last);
+    first = false;
+  }
+  return out + "]}\n";
+}
+
 }  // namespace
 
 std::string status_json(const AdminContext& context) {
@@ -59,7 +99,7 @@ std::string status_json(const AdminContext& context) {
       R"("journal":{{"id":"{:012x}","next_sequence":{},"undelivered_bytes":{},"capacity_bytes":{},)"
       R"("drain_bytes_per_s":{:.0f},"fill_bytes_per_s":{:.0f},"commits":{},"commits_failed":{},)"
       R"("commit_us_mean":{},"records_lost":{},"segments_quarantined":{},"direct":{},)"
-      R"("full_in_s":{}}},"sinks":{}}})"
+      R"("full_in_s":{}}},"sinks":{},"tenants":{},"keys":{}}})"
       "\n",
       node, context.version, uptime, name_of(journal.admission),
       context.door.draining.load(std::memory_order_relaxed), server.open, server.requests,
@@ -72,7 +112,8 @@ std::string status_json(const AdminContext& context) {
       journal.commits == 0 ? 0 : journal.commit_us_total / journal.commits, journal.records_lost,
       journal.segments_quarantined, journal.direct,
       std::isinf(full_in_s) ? "null" : fmt::format("{:.0f}", full_in_s),
-      sinks_json(context, journal.next_sequence));
+      sinks_json(context, journal.next_sequence), tenants_json(context),
+      key_status_json(*context.door.gate));
 }
 
 http::HeadAction Admin::on_head(const http::RequestHead& head) {
@@ -85,6 +126,9 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
   if (head.path == "/status.json") {
     return answer(200, "application/json", status_json(context_));
   }
+  if (head.path == "/keys.json") {
+    return answer(200, "application/json", keys_json(*context_.door.gate));
+  }
   if (head.path == "/") {
     return answer(200, "text/html; charset=utf-8", status_page,
                   "Content-Security-Policy: default-src 'self'; style-src 'unsafe-inline'; "
@@ -96,7 +140,8 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
   const bool ready_asked = head.path == "/readyz";
   if (!ready_asked && head.path != "/healthz") {
     return answer_problem(
-        404, "there is /, /metrics, /status.json, /receipts/{id}, /healthz and /readyz");
+        404,
+        "there is /, /metrics, /status.json, /keys.json, /receipts/{id}, /healthz and /readyz");
   }
   const journal::Admission admission = context_.door.journal->admission();
   if (admission != journal::Admission::open) {

@@ -21,8 +21,8 @@ struct AdminContext {
   Tenants& tenants;
 };
 
-// GET / (a page for people), /metrics (Prometheus), /status.json, /receipts/{id}, /healthz and
-// /readyz.
+// GET / (a page for people), /metrics (Prometheus), /status.json, /keys.json, /receipts/{id},
+// /healthz and /readyz.
 class Admin final : public http::Handler {
  public:
   Admin(AdminContext& context, http::Connection& connection)
