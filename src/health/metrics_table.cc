@@ -13,7 +13,7 @@ std::string metrics_markdown() {
   std::string out =
       "# Metrics\n\n"
       "`GET /metrics` on the admin listener, as Prometheus text or, where asked for, OpenMetrics.\n"
-      "Written from `src/health/metrics_table.h`; a test compares. Histograms have bounds at "
+      "Written from `src/health/metrics_table.h`. Histograms have bounds at "
       "every\n"
       "power of two microseconds and half-way between, so those of several nodes may be added.\n\n"
       "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";

@@ -1,7 +1,7 @@
-// metrics_table: every metric of /metrics, once: name, type, unit, labels, meaning.
+// metrics_table: metrics of a node, each once: name, type, unit, labels, meaning.
 //
-// The exposition takes names and types from here (prometheus.h), docs/METRICS.md is written from
-// here, and a test compares the two. Names are fixed: dashboards and alarms rely on them.
+// An exposition takes names and types from here (prometheus.h), a page for people can be made from
+// here. Names are fixed: dashboards and alarms rely on them.
 //
 // Pure; any thread.
 
@@ -255,7 +255,7 @@ static_assert([] {
 }());
 
 [[nodiscard]] std::string_view name_of(MetricType type);
-// The text of docs/METRICS.md.
+// The table as a page for people.
 [[nodiscard]] std::string metrics_markdown();
 
 }  // namespace inlet::health
