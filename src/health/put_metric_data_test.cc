@@ -36,7 +36,9 @@ void check(const PutMetricDataRequest& request) {
 TEST(PutMetricData, has_each_metric_once_for_each_scope) {
   Interval period{.length_us = 60'000'000};
   period.totals[Flow::answers_2xx] = 10;
-  for (int i = 1; i <= 100'000; i++) period.totals.request_latency.record(i * i % 3'000'000);
+  for (Microseconds i = 1; i <= 100'000; i++) {
+    period.totals.request_latency.record(i * i % 3'000'000);
+  }
   HostFigures host;
   host.load = LoadAverage{2, 1, 1};
   const EmfOptions options{.environment = "prod", .node = "a", .high_resolution = true};
