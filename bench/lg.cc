@@ -141,7 +141,7 @@ class Load {
       request_ += "Idempotency-Key: ";
       key_at_ = request_.size();
       request_ += std::string(key_digits, '0') + "\r\n";
-      next_key_ = random_() >> 16;
+      next_key_ = static_cast<std::uint64_t>(now_ns());  // Of no earlier run.
     }
     request_ += "\r\n";
     for (std::size_t i = 0; i < options.size; i++) {
