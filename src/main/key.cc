@@ -140,7 +140,8 @@ Result<KeyEntry> find_entry(FileSystem& files, const std::string& path, const st
   if (!id) return fail(id);
   const auto keys = read_keys(files, path);
   if (!keys) return fail(keys);
-  if (const serve::Key* const key = keys->parsed.table->of(*id)) return KeyEntry(*key);
+  if (const serve::Key* const key = keys->parsed.table->of(*id))
+    return static_cast<const KeyEntry&>(*key);
   return no_such_id(path, *id);
 }
 
@@ -333,7 +334,9 @@ Result<std::string_view> read_input(std::span<char> room) {
 
 int judge_key(std::string_view text, const Keys& keys, Microseconds now_us) {
   const Verdict verdict = keys.parsed.table->find(text, "", now_us);
-  const auto say = [](std::string what) { return report_fault({ErrorKind::reject, what}); };
+  const auto say = [](std::string what) {
+    return report_fault({ErrorKind::reject, std::move(what)});
+  };
   switch (verdict.kind) {
     case Verdict::Kind::malformed:
       return say("this is not a key: one is ik_, 12 characters, _ and 39 more");
