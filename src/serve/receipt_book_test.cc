@@ -76,7 +76,7 @@ class ReceiptBookTest : public testing::Test {
                                    .records_delivered = delivered}));
     }
   }
-  void write_letters(const std::string& name, std::vector<std::uint64_t> sequences,
+  void write_letters(const std::string& name, const std::vector<std::uint64_t>& sequences,
                      const std::string& reason = "422") {
     std::filesystem::create_directories(root + "/dead/all");
     std::ofstream out(root + "/dead/all/" + name, std::ios::binary);
