@@ -458,7 +458,8 @@ def test_testssl_finds_nothing_of_medium_severity_or_above(make_node, authority,
     assert found.exists(), done.stdout + done.stderr
     result = json.loads(found.read_text())["scanResult"][0]
     assert "Heartbleed" in done.stdout and "TLS 1.3" in done.stdout, done.stdout  # It did look.
-    # WARN: it could not look, as when the machine is too busy for its patience.
+    # Its own try of a resumption gives up on a busy machine; ours are further up.
+    gave_up = ("sessionresumption_ticket", "WARN")
     findings = [entry for section in result.values() if isinstance(section, list)
-                for entry in section if entry["severity"] != "WARN"]
+                for entry in section if (entry["id"], entry["severity"]) != gave_up]
     assert findings == [], json.dumps(findings, indent=1) + done.stdout

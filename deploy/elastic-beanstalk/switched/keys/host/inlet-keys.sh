@@ -6,7 +6,7 @@ set -euo pipefail
 
 bucket=$(property KEYS_BUCKET)
 [[ -n $bucket ]] || fail "the environment property KEYS_BUCKET is not set"
-new=$(mktemp "$data/keys.XXXXXX") # 0600
+new=$(mktemp --tmpdir="$data") # 0600, in the folder of what it replaces
 trap 'rm -f "$new"' EXIT
 aws s3api get-object --region "$(metadata placement/region)" --bucket "$bucket" --key keys \
   "$new" >/dev/null ||
