@@ -306,7 +306,7 @@ def test_the_cloudwatch_agent_is_given_inlets_figures(instance):
     collected = config["logs"]["logs_collected"]["files"]["collect_list"][0]
     assert collected["log_group_name"] == "/aws/elasticbeanstalk/inlet-prod/inlet/metrics"
     assert collected["file_path"] == \
-        bundle.settings()["switches"]["emf"]["environment"]["INLET_HEALTH_EMF_FILE"]
+        bundle.settings()["switches"]["emf"]["environment"]["INLET_CLOUDWATCH_EMF_FILE"]
     assert instance.calls("amazon-cloudwatch-agent-ctl -a append-config -m ec2 -s -c file:")
 
 

@@ -23,7 +23,7 @@ void EmfLog::write(std::string_view lines) {
 
 Status EmfLog::append(std::string_view lines) {
   if (!file_) {
-    auto file = files_.open(options_.path, {.write = true, .create = true});
+    auto file = files_.open(options_.path, {.write = true, .create = true, .shared = true});
     if (!file) return fail(file);
     file_ = std::move(*file);
   }

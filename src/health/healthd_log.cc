@@ -151,7 +151,7 @@ Status HealthdLog::take_lock() {
 Status HealthdLog::use_hour(std::int64_t hour) {
   if (hour_ == hour) return {};
   const std::string path = healthd_file_name(options_.base, hour);
-  auto file = files_.open(path, {.write = true, .create = true});
+  auto file = files_.open(path, {.write = true, .create = true, .shared = true});
   if (!file) return fail(file);
   file_ = std::move(*file);
   hour_ = hour;

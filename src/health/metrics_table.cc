@@ -13,9 +13,9 @@ std::string metrics_markdown() {
   std::string out =
       "# Metrics\n\n"
       "`GET /metrics` on the admin listener, as Prometheus text or, where asked for, OpenMetrics.\n"
-      "Written from `src/health/metrics_table.h`. Histograms have bounds at "
-      "every\n"
-      "power of two microseconds and half-way between, so those of several nodes may be added.\n\n"
+      "This page is written from `src/health/metrics_table.h` by `./dev format`. Histograms have\n"
+      "bounds at every power of two microseconds and half-way between, so those of several nodes\n"
+      "may be added.\n\n"
       "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
   for (const Metric& row : metrics_table) {
     fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} | {} |\n", row.name,

@@ -7,6 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -48,6 +52,16 @@ TEST(MetricsTable, the_page_made_from_it_has_a_row_for_each) {
   for (const Metric& row : metrics_table) {
     EXPECT_NE(page.find("| `" + std::string(row.name) + "` | "), std::string::npos) << row.name;
   }
+}
+
+// `INLET_WRITE_DOCS=1` (./dev format sets it) writes the page instead.
+TEST(MetricsTable, the_page_in_the_repository_is_the_one_made_from_it) {
+  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  const std::string path = (root / "docs" / "METRICS.md").string();
+  if (std::getenv("INLET_WRITE_DOCS") != nullptr) std::ofstream(path) << metrics_markdown();
+  std::ifstream file(path);
+  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(page, metrics_markdown()) << "run ./dev format";
 }
 
 }  // namespace

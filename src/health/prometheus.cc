@@ -93,18 +93,15 @@ std::string_view content_type(Exposition format) {
 }
 
 void PrometheusText::family(MetricId id) {
-  const Metric& row = metric(id);
-  family(row.name, row.help, name_of(row.type));
-}
-
-void PrometheusText::family(std::string_view name, std::string_view help, std::string_view type) {
   constexpr std::string_view total = "_total";
-  name_ = name;
+  const Metric& row = metric(id);
+  std::string_view name = name_ = row.name;
   // OpenMetrics 1.0, "Counter": only the sample's name ends so.
-  if (format_ == Exposition::openmetrics && type == "counter" && name.ends_with(total)) {
+  if (format_ == Exposition::openmetrics && row.type == MetricType::counter) {
     name.remove_suffix(total.size());
   }
-  fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, row.help, name,
+                 name_of(row.type));
 }
 
 void PrometheusText::start_sample(std::string_view suffix, Labels labels, std::string_view le) {

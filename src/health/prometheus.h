@@ -33,15 +33,19 @@ class PrometheusText {
 
   // Starts a family: its HELP and TYPE lines. All its samples follow before the next family.
   void family(MetricId id);
-  void counter(std::string_view name, std::string_view help) { family(name, help, "counter"); }
-  void gauge(std::string_view name, std::string_view help) { family(name, help, "gauge"); }
 
   void sample(std::uint64_t value, Labels labels = {});
   void sample(double value, Labels labels = {});
   // Of a histogram: buckets as in latency_bounds_us, sum and count, in seconds.
   void sample(const LatencyHistogram& histogram, Labels labels = {});
 
-  // A family with one sample, left out if there is no value.
+  // A family with one sample,
+  template <typename T>
+  void add(MetricId id, const T& value) {
+    family(id);
+    sample(value);
+  }
+  // left out if there is no value.
   template <typename T>
   void add(MetricId id, const std::optional<T>& value) {
     if (!value) return;
@@ -54,7 +58,6 @@ class PrometheusText {
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  void family(std::string_view name, std::string_view help, std::string_view type);
   void start_sample(std::string_view suffix, Labels labels, std::string_view le = {});
 
   const Exposition format_;

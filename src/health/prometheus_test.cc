@@ -16,22 +16,22 @@ namespace {
 
 TEST(PrometheusText, writes_families_samples_and_escapes) {
   PrometheusText out;
-  out.counter("inlet_records_total", "Records stored.");
+  out.family(MetricId::records_stored);
   out.sample(std::uint64_t{18446744073709551615U});
-  out.gauge("inlet_lag_seconds", "Age of the oldest record not delivered.");
+  out.family(MetricId::sink_lag_seconds);
   out.sample(0.25, {{"sink", "a\"b\\c\nd"}});
   out.sample(std::numeric_limits<double>::infinity(), {{"sink", "x"}, {"kind", "y"}});
   out.sample(std::numeric_limits<double>::quiet_NaN());
   out.end();
   EXPECT_EQ(out.text(),
-            "# HELP inlet_records_total Records stored.\n"
-            "# TYPE inlet_records_total counter\n"
-            "inlet_records_total 18446744073709551615\n"
-            "# HELP inlet_lag_seconds Age of the oldest record not delivered.\n"
-            "# TYPE inlet_lag_seconds gauge\n"
-            "inlet_lag_seconds{sink=\"a\\\"b\\\\c\\nd\"} 0.25\n"
-            "inlet_lag_seconds{sink=\"x\",kind=\"y\"} +Inf\n"
-            "inlet_lag_seconds NaN\n");
+            "# HELP inlet_records_stored_total Records acknowledged.\n"
+            "# TYPE inlet_records_stored_total counter\n"
+            "inlet_records_stored_total 18446744073709551615\n"
+            "# HELP inlet_sink_lag_seconds Age of the oldest record the sink has not got.\n"
+            "# TYPE inlet_sink_lag_seconds gauge\n"
+            "inlet_sink_lag_seconds{sink=\"a\\\"b\\\\c\\nd\"} 0.25\n"
+            "inlet_sink_lag_seconds{sink=\"x\",kind=\"y\"} +Inf\n"
+            "inlet_sink_lag_seconds NaN\n");
 }
 
 TEST(PrometheusText, openmetrics_names_counters_without_total_and_ends_with_eof) {

@@ -7,10 +7,6 @@ namespace {
 
 constexpr double latency_percent = 99;
 
-double percent_of(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
-}
-
 double p99_seconds(const LatencyHistogram& histogram) {
   return static_cast<double>(histogram.percentile_us(latency_percent)) / 1e6;
 }
@@ -61,6 +57,10 @@ void read_host(const HostFigures& host, std::vector<Reading>& out) {
 }
 
 }  // namespace
+
+double percent_of(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
 
 std::vector<Reading> readings_of(const NodeState& node) {
   std::vector<Reading> out;

@@ -45,6 +45,9 @@ struct NodeState {
   std::uint64_t healthd_dropped_last_hour = 0;
 };
 
+// 0 of nothing.
+[[nodiscard]] double percent_of(std::uint64_t part, std::uint64_t whole);
+
 [[nodiscard]] std::vector<Reading> readings_of(const NodeState& node);
 
 }  // namespace inlet::health

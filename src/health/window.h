@@ -12,8 +12,11 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "health/status_rules.h"
 #include "health/totals.h"
 
 namespace inlet::health {
@@ -21,15 +24,38 @@ namespace inlet::health {
 inline constexpr std::size_t window_seconds_kept = 60;  // Ticks, to be precise.
 inline constexpr std::size_t window_minutes_kept = 60;
 
+// What does not flow: how things stood. Empty: it could not be read.
+struct Gauges {
+  std::optional<double> cpu_percent;  // Without waiting for the disk.
+  std::optional<double> load1;
+  std::optional<double> memory_percent;
+  std::optional<double> disk_percent;
+  double journal_percent = 0;
+  double sink_lag_s = 0;  // Of the sink furthest behind.
+  Level level = Level::ok;
+};
+
+// A second, or a minute: then its CPU is the mean and all else the worst of its seconds.
+struct Point {
+  Microseconds ended_us;  // On the wall clock.
+  Interval interval;
+  Gauges gauges;
+};
+
 class Window {
  public:
   // At about one-second steps; the first only sets the start. `steady_us` never goes back.
-  void tick(Microseconds steady_us, const Totals& totals);
+  void tick(Microseconds steady_us, const Totals& totals, Microseconds wall_us = 0,
+            const Gauges& gauges = {});
 
   // The newest ticks that together are at least so long, up to an hour: the interval says how long
   // it really is, which is shorter only if there is no more, and up to a minute longer where
   // minutes were folded.
   [[nodiscard]] Interval over(Microseconds length_us) const;
+
+  // All that is kept, oldest first; of minutes, those that are over.
+  [[nodiscard]] std::vector<Point> seconds() const;
+  [[nodiscard]] std::vector<Point> minutes() const;
 
  private:
   struct BucketCount {
@@ -42,6 +68,8 @@ class Window {
   };
   struct Slot {
     Microseconds length_us = 0;
+    Microseconds ended_us = 0;
+    Gauges gauges;
     std::array<std::uint64_t, flows> counts{};
     Packed request_latency;
     Packed commit_latency;
@@ -49,8 +77,9 @@ class Window {
 
   static Packed pack(const LatencyHistogram& histogram);
   static LatencyHistogram unpack(const Packed& packed);
-  static Slot pack(const Interval& interval);
+  static Slot pack(const Interval& interval, Microseconds ended_us, const Gauges& gauges);
   static Interval unpack(const Slot& slot);
+  [[nodiscard]] std::vector<Point> points(const std::deque<Slot>& slots) const;
 
   mutable std::mutex mutex_;  // Guards all below.
   bool started_ = false;
@@ -58,13 +87,20 @@ class Window {
   Totals last_;
   std::deque<Slot> seconds_;  // Newest at the back.
   Interval minute_;           // Being folded.
+  Gauges minute_gauges_;
+  std::size_t minute_ticks_ = 0;
   std::deque<Slot> minutes_;
 };
 
 // The worst case: every bucket used in every slot.
 inline constexpr std::size_t window_bytes_max =
-    (window_seconds_kept + window_minutes_kept) * (2 * LatencyHistogram::buckets * 8 + 256) +
+    (window_seconds_kept + window_minutes_kept) * (2 * LatencyHistogram::buckets * 8 + 512) +
     sizeof(Window);
 static_assert(window_bytes_max < (2U << 20));
+
+// `{"at":1763892000,"interval":{…},"gauges":{"cpu_percent":…,"load1":…,"memory_percent":…,
+//   "disk_percent":…,"journal_percent":…,"sink_lag_s":…,"level":0}}`: seconds since 1970 at its
+// end; what could not be read is null; levels count from Ok.
+void append_json(std::string& out, const Point& point);
 
 }  // namespace inlet::health

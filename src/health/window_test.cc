@@ -133,5 +133,44 @@ TEST(Interval, its_json_has_what_views_show) {
   EXPECT_EQ(json.at("commit_latency_us").at("p50").number, 304);  // Of 297 to 304.
 }
 
+TEST(Window, points_are_seconds_and_minutes_oldest_first) {
+  Window window;
+  Totals totals;
+  window.tick(0, totals);
+  for (int i = 1; i <= 150; i++) {
+    totals[Flow::answers_2xx] += static_cast<std::uint64_t>(i);
+    window.tick(i * second_us, totals, (1000 + i) * second_us,
+                {.cpu_percent = i % 2 == 0 ? 10.0 : 30.0,
+                 .journal_percent = static_cast<double>(i % 60),
+                 .level = i == 30 ? Level::severe : Level::ok});
+  }
+  const auto seconds = window.seconds();
+  ASSERT_EQ(seconds.size(), window_seconds_kept);
+  EXPECT_EQ(seconds.front().ended_us, 1091 * second_us);
+  EXPECT_EQ(seconds.back().ended_us, 1150 * second_us);
+  EXPECT_EQ(seconds.back().interval.requests(), 150u);
+  const auto minutes = window.minutes();
+  ASSERT_EQ(minutes.size(), 2u);
+  EXPECT_EQ(minutes[0].ended_us, 1060 * second_us);
+  EXPECT_EQ(minutes[0].interval.requests(), 60u * 61 / 2);
+  EXPECT_EQ(minutes[0].gauges.level, Level::severe);
+  EXPECT_EQ(minutes[1].gauges.level, Level::ok);
+  EXPECT_DOUBLE_EQ(minutes[1].gauges.journal_percent, 59);
+  EXPECT_DOUBLE_EQ(*minutes[1].gauges.cpu_percent, 20);
+  EXPECT_FALSE(minutes[1].gauges.load1.has_value());
+}
+
+TEST(Window, a_point_is_json_with_null_for_what_is_not_known) {
+  std::string text;
+  append_json(text, Point{.ended_us = 1'763'892'000'500'000,
+                          .interval = {},
+                          .gauges = {.cpu_percent = 12.5, .level = Level::warning}});
+  EXPECT_TRUE(text.starts_with(R"({"at":1763892000,"interval":{"length_s":0.0,)")) << text;
+  EXPECT_TRUE(text.ends_with(
+      R"("gauges":{"cpu_percent":12.50,"load1":null,"memory_percent":null,"disk_percent":null,)"
+      R"("journal_percent":0.00,"sink_lag_s":0.00,"level":2}})"))
+      << text;
+}
+
 }  // namespace
 }  // namespace inlet::health

@@ -23,6 +23,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "http/answer.h"
 #include "http/head.h"
 
@@ -83,6 +84,27 @@ class Handler {
 
   // Give back what body_space() gave.
   virtual void on_end() = 0;
+};
+
+// An answer that was handed to the kernel, whoever wrote it.
+struct Answered {
+  int status;
+  Microseconds took_us;     // From the request's first byte.
+  std::string_view target;  // As sent; "" if it could not be read. Cut to answered_target_bytes_max
+                            // where the body was dropped before.
+  std::string_view peer;    // As Connection::peer() says.
+  std::size_t loop;
+};
+inline constexpr std::size_t answered_target_bytes_max = 256;
+
+// Told of every answer of a listener (options.h), on that loop's thread. Its views end with the
+// call.
+class AnswerListener {
+ public:
+  virtual void on_answer(const Answered& answered) = 0;
+
+ protected:
+  ~AnswerListener() = default;
 };
 
 // Called on a loop's thread, so from several threads at once if there are several loops.

@@ -130,6 +130,7 @@ class Loop {
   [[nodiscard]] std::size_t index() const { return index_; }
   [[nodiscard]] bool draining() const { return draining_; }
   [[nodiscard]] std::string_view date() const { return date_; }
+  [[nodiscard]] Clock& clock() { return clock_; }
   // As of the beginning of the round.
   [[nodiscard]] Microseconds now_us() const { return now_us_; }
   [[nodiscard]] Microseconds deadline_us(Microseconds after_us) const { return now_us_ + after_us; }

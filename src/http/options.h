@@ -31,6 +31,7 @@ struct Options {
   Microseconds memory_retry_us = 20'000;  // While a connection waits for memory.
 };
 
+class AnswerListener;
 class TlsContext;
 
 // What holds for the connections of one listening socket.
@@ -40,6 +41,7 @@ struct ListenerOptions {
                                 // not from trusted_proxies are closed.
   AddressList trusted_proxies;  // Whose word about the client's address counts, also in
                                 // X-Forwarded-For.
+  AnswerListener* answers = nullptr;  // Null: nobody wants to know. Outlives the server.
 };
 
 inline constexpr std::size_t handshakes_per_round_max = 4;   // They take a millisecond each.

@@ -99,6 +99,7 @@ bool ServerConnection::read_head() {
   if (!input_.empty()) {
     if (state_ == State::idle) {
       state_ = State::head;
+      since_us_ = loop_.now_us();
       if (served_) deadline_us_ = loop_.deadline_us(loop_.options().header_us);
     }
     Loop::ParsedHead& parsed = loop_.parsed_head();
@@ -118,6 +119,8 @@ bool ServerConnection::read_head() {
 bool ServerConnection::take_head(std::size_t head_bytes) {
   const RequestHead& head = loop_.parsed_head().head;
   head_bytes_ = head_bytes;
+  target_offset_ = static_cast<std::uint32_t>(head.target.data() - as_text(input_.bytes()).data());
+  target_bytes_ = static_cast<std::uint32_t>(head.target.size());
   body_.start(head, head_bytes);
   body_received_ = 0;
   keep_alive_ = head.keep_alive;
@@ -215,6 +218,7 @@ void ServerConnection::nothing_came() {
   if (tls_ && state_ == State::idle && !tls_->is_at_rest()) {
     // A part of a record: as far as deadlines go, a request has begun.
     state_ = State::head;
+    since_us_ = loop_.now_us();
     if (served_) deadline_us_ = loop_.deadline_us(loop_.options().header_us);
   }
   if (input_.empty()) release_input();
@@ -253,6 +257,7 @@ const RequestHead& ServerConnection::head() {
 // ---- Refusals, whose body is read before they are sent.
 
 void ServerConnection::hold_refusal(const Response& response) {
+  status_ = response.status;
   pending_.clear();
   append_head(pending_, response, loop_.date());
   pending_sent_ = pending_.size();
@@ -269,6 +274,11 @@ void ServerConnection::hold_refusal(const Response& response) {
 }
 
 bool ServerConnection::discard_body() {
+  if (head_bytes_ != 0 && listener_.answers != nullptr) {
+    kept_target_ = as_text(input_.bytes())
+                       .substr(target_offset_,
+                               std::min<std::size_t>(target_bytes_, answered_target_bytes_max));
+  }
   input_.drop_front(std::exchange(head_bytes_, 0));
   const Body::Need need = body_.discard(input_);
   if (need == Body::Need::soundness) {
@@ -326,6 +336,7 @@ std::string_view ServerConnection::connection_line(bool keep) const {
 
 void ServerConnection::send_answer(const Response& response, bool keep) {
   keep_ = keep;
+  status_ = response.status;
   std::string& out = loop_.answer_scratch();
   out.clear();
   append_head(out, response, loop_.date());
@@ -366,8 +377,20 @@ void ServerConnection::send_pending() {
   state_ = State::finishing;
 }
 
+void ServerConnection::tell_of_answer() {
+  std::string_view target = kept_target_;
+  if (head_bytes_ != 0) target = as_text(input_.bytes()).substr(target_offset_, target_bytes_);
+  listener_.answers->on_answer({.status = status_,
+                                .took_us = loop_.clock().steady_us() - since_us_,
+                                .target = target,
+                                .peer = peer(),
+                                .loop = loop_.index()});
+  kept_target_.clear();
+}
+
 bool ServerConnection::finish() {
   loop_.counters().requests.add();
+  if (listener_.answers != nullptr) tell_of_answer();
   served_ = true;
   if (head_given_) {
     head_given_ = false;

@@ -123,6 +123,7 @@ class ServerConnection final : public Connection,
   void reject(int status, std::string_view detail, std::string_view extra_lines = {});
   void send_answer(const Response& response, bool keep);
   void send_bytes(std::string_view first, std::string_view second);
+  void tell_of_answer();
   void start_linger();
   void timed_out();
   bool body_too_slow() const;
@@ -162,11 +163,17 @@ class ServerConnection final : public Connection,
   Body body_;
   std::size_t tls_bytes_ = 0;        // Reserved.
   std::size_t head_bytes_ = 0;       // Stand at the front of input_; 0: no head there.
+  std::uint32_t target_offset_ = 0;  // In the head.
+  std::uint32_t target_bytes_ = 0;   // 0: it could not be read.
+  int status_ = 0;                   // Answered.
   std::uint64_t body_received_ = 0;  // Since the head, for the rate.
   std::uint64_t lingered_bytes_ = 0;
   std::string pending_;           // What the socket did not take, or a refusal held back.
   std::size_t pending_sent_ = 0;  // Of it; of a refusal, where its Connection line belongs.
 
+  std::string kept_target_;  // Of a request whose head was dropped before its answer left.
+
+  Microseconds since_us_ = 0;  // The request's first byte was there.
   Microseconds deadline_us_ = 0;
   Microseconds memory_since_us_ = -1;  // Waiting for memory since; -1: not.
   Microseconds body_since_us_ = 0;

@@ -335,7 +335,9 @@ bool Journal::write(std::span<const iovec> parts, std::uint64_t bytes) {
   if (!written) written = current_.file->sync();
 #endif
   write_started_us_ = 0;
-  commit_us_total_ += static_cast<std::uint64_t>(clock_.steady_us() - started);
+  const Microseconds took_us = clock_.steady_us() - started;
+  commit_us_total_ += static_cast<std::uint64_t>(took_us);
+  listener_.on_write(took_us);
   if (!written) {
     commits_failed_++;
     failing_ = true;

@@ -45,6 +45,8 @@ class CommitListener {
  public:
   virtual ~CommitListener() = default;
   virtual void on_commits(unsigned loop, Ticket* tickets) = 0;
+  // A flushed write of records has returned, well or not.
+  virtual void on_write(Microseconds /*took_us*/) {}
 };
 
 // May a record be taken at this moment?

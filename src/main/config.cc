@@ -156,6 +156,8 @@ class Loader {
     if (section.name == "node") return apply(section, "", &config.node);
     if (section.name == "server") return apply(section, "", &config.server);
     if (section.name == "journal") return apply(section, "", &config.journal);
+    if (section.name == "health") return apply(section, "", &config.health);
+    if (section.name == "cloudwatch") return apply(section, "", &config.cloudwatch);
     if (section.name == "log") return apply(section, "", &config.log);
     if (section.name == "limits") return apply(section, "", &config.limits);
     if (section.name == "idempotency") return apply(section, "", &config.idempotency);
@@ -300,6 +302,7 @@ class Loader {
   void check_values() {
     check_server();
     check_journal();
+    check_health();
     for (const StreamConfig& stream : loaded_.config.streams) check_stream(stream);
     for (const TenantConfig& tenant : loaded_.config.tenants) check_tenant(tenant);
     for (const SinkConfig& sink : loaded_.config.sinks) check_sink(sink);
@@ -350,6 +353,23 @@ class Loader {
       wrong("journal.max_bytes",
             fmt::format("{} is less than {} segments of {}", format_size(journal.max_bytes),
                         segments_min, format_size(journal.segment_bytes)));
+    }
+  }
+
+  void check_health() {
+    for (const std::string& origin : loaded_.config.server.admin_origins) {
+      if (is_origin(origin)) continue;
+      wrong("server.admin_origins",
+            fmt::format("\"{}\" is no origin, as \"http://10.0.0.7:8081\"", origin));
+    }
+    const CloudwatchConfig& cloudwatch = loaded_.config.cloudwatch;
+    if (cloudwatch.metric_namespace.empty() || cloudwatch.metric_namespace.starts_with("AWS/")) {
+      wrong("cloudwatch.namespace",
+            fmt::format("\"{}\" cannot be used: CloudWatch keeps AWS/ and none for itself",
+                        cloudwatch.metric_namespace));
+    }
+    if (cloudwatch.put && !loaded_.config.server.admin) {
+      wrong("cloudwatch.put", "figures are read from the admin listener, and server.admin is off");
     }
   }
 

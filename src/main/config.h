@@ -84,6 +84,7 @@ struct ServerConfig {
   TlsVersion tls_min_version = TlsVersion::v1_2;
   bool proxy_protocol = false;               // Needs trusted_proxies.
   std::vector<std::string> trusted_proxies;  // Networks, as http/address_list.h reads them.
+  std::vector<std::string> admin_origins;    // Of pages that may read this node's status.
 
   bool operator==(const ServerConfig&) const = default;
 };
@@ -193,6 +194,27 @@ struct SinkConfig {
   bool operator==(const SinkConfig&) const = default;
 };
 
+struct HealthConfig {
+  std::string healthd_dir;  // Of Elastic Beanstalk's health agent; "": no such log.
+
+  bool operator==(const HealthConfig&) const = default;
+};
+
+struct CloudwatchConfig {
+  std::string emf_file;  // That CloudWatch's agent tails; "": none.
+  bool put = false;      // Figures are sent to CloudWatch by a process of their own.
+  std::string metric_namespace;
+  std::string environment;  // A dimension; "": none.
+  Microseconds period_us = 0;
+  bool per_node = true;
+  bool per_sink = false;
+  bool high_resolution = false;
+  std::string region;    // "": as AWS_REGION says.
+  std::string endpoint;  // "": the service's own.
+
+  bool operator==(const CloudwatchConfig&) const = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::info;
 
@@ -209,6 +231,8 @@ struct Config {
   std::vector<TenantConfig> tenants;  // By name.
   IdempotencyConfig idempotency;
   std::vector<SinkConfig> sinks;  // By name.
+  HealthConfig health;
+  CloudwatchConfig cloudwatch;
   LogConfig log;
 
   bool operator==(const Config&) const = default;

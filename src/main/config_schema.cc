@@ -97,6 +97,7 @@ constexpr Key server_keys[] = {
     {"tls_min_version", "1.2", Shape::text, {}, read_tls_version},
     key<&S::proxy_protocol>("proxy_protocol", "false"),
     {"trusted_proxies", "", Shape::list, {}, read_networks},
+    key<&S::admin_origins>("admin_origins", ""),
 };
 
 constexpr Key journal_keys[] = {
@@ -207,6 +208,24 @@ constexpr Key sink_keys[] = {
     key<&K::key_file>(kafka | http, "key_file", ""),
 };
 
+constexpr Key health_keys[] = {
+    key<&HealthConfig::healthd_dir>("healthd_dir", ""),
+};
+
+using C = CloudwatchConfig;
+constexpr Key cloudwatch_keys[] = {
+    key<&C::emf_file>("emf_file", ""),
+    key<&C::put>("put", "false"),
+    key<&C::metric_namespace>("namespace", "Inlet"),
+    key<&C::environment>("environment", ""),
+    key<&C::period_us>("period", "60s", {1000 * ms, hour}),
+    key<&C::per_node>("per_node", "true"),
+    key<&C::per_sink>("per_sink", "false"),
+    key<&C::high_resolution>("high_resolution", "false"),
+    key<&C::region>("region", ""),
+    key<&C::endpoint>("endpoint", ""),
+};
+
 constexpr Key log_keys[] = {
     key<&LogConfig::level>("level", "info"),
 };
@@ -219,6 +238,8 @@ constexpr Section sections[] = {
     {"limits", false, limit_keys},
     {"tenants", true, limit_keys},
     {"sinks", true, sink_keys},
+    {"health", false, health_keys},
+    {"cloudwatch", false, cloudwatch_keys},
     {"log", false, log_keys},
     {"idempotency", false, idempotency_keys},
 };

@@ -87,6 +87,16 @@ serve::ServiceOptions options_of(const Config& config) {
   options.idempotency_keys_max = config.idempotency.max_keys;
   options.idempotency_window_us = config.idempotency.window_us;
   options.dead_directory = config.data + "/dead";
+  options.admin_origins = server.admin_origins;
+  options.vitals.certificate = server.tls_cert;
+  options.vitals.healthd_directory = config.health.healthd_dir;
+  options.vitals.emf_file = config.cloudwatch.emf_file;
+  options.vitals.emf_period_us = config.cloudwatch.period_us;
+  options.vitals.emf.metric_namespace = config.cloudwatch.metric_namespace;
+  options.vitals.emf.environment = config.cloudwatch.environment;
+  options.vitals.emf.per_node = config.cloudwatch.per_node;
+  options.vitals.emf.per_sink = config.cloudwatch.per_sink;
+  options.vitals.emf.high_resolution = config.cloudwatch.high_resolution;
   options.node = config.node.name;
   options.version = version;
   return options;
@@ -96,7 +106,12 @@ serve::ServiceOptions options_of(const Config& config) {
 // directories are made now because a fence goes around what exists; if that fails, so does opening
 // the journal, and says why.
 void settle_in(FileSystem& files, const Config& config, SandboxOptions options) {
-  for (const std::string& directory : {config.data, config.journal.path}) {
+  std::vector<std::string> directories = {config.data, config.journal.path};
+  if (!config.health.healthd_dir.empty()) directories.push_back(config.health.healthd_dir);
+  if (!config.cloudwatch.emf_file.empty()) {
+    directories.push_back(parent_directory(config.cloudwatch.emf_file));
+  }
+  for (const std::string& directory : directories) {
     if (files.make_directories(directory)) options.writable.push_back(directory);
   }
   for (std::string& file : tls_files(config.server)) options.readable.push_back(std::move(file));

@@ -28,7 +28,7 @@ constexpr int serve_calls[] = {
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwritev),
     SCMP_SYS(pwritev2), SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
     SCMP_SYS(lseek), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(flock), SCMP_SYS(getdents64),
-    SCMP_SYS(statfs), SCMP_SYS(fcntl),
+    SCMP_SYS(statfs), SCMP_SYS(fcntl), SCMP_SYS(fchmod),
     // Memory; mmap and mprotect are below.
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
     // Threads and signals.

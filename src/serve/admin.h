@@ -3,26 +3,21 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "http/server.h"
 #include "serve/door.h"
-#include "serve/sink_watch.h"
+#include "serve/status.h"
 
 namespace inlet::serve {
 
 struct AdminContext {
-  Clock& clock;
-  DoorContext& door;
-  http::Server& server;
-  MemoryBudget& memory;
-  std::string node;
-  std::string version;
-  Microseconds started_us;
-  Tenants& tenants;
+  NodeView node;
+  std::vector<std::string> origins;  // Of pages that may read status and history as well.
 };
 
-// GET / (a page for people), /metrics (Prometheus), /status.json, /keys.json, /receipts/{id},
-// /healthz and /readyz.
+// GET / (a page for people), /metrics (Prometheus or OpenMetrics), /status.json, /history.json,
+// /keys.json, /receipts/{id}, /healthz and /readyz.
 class Admin final : public http::Handler {
  public:
   Admin(AdminContext& context, http::Connection& connection)
@@ -34,6 +29,7 @@ class Admin final : public http::Handler {
   void on_end() override {}
 
  private:
+  [[nodiscard]] std::string origin_lines(const http::RequestHead& head) const;
   http::HeadAction open_receipt(std::string_view id);
   http::HeadAction answer(int status, std::string_view content_type, std::string_view body,
                           std::string_view extra_lines = {});
@@ -44,7 +40,5 @@ class Admin final : public http::Handler {
   http::Connection& connection_;
   ReceiptQuestion question_;
 };
-
-[[nodiscard]] std::string status_json(const AdminContext& context);
 
 }  // namespace inlet::serve

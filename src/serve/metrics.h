@@ -1,4 +1,4 @@
-// metrics: what /metrics says of a node: every figure there is, in one text.
+// metrics: what /metrics says of a node: every figure of health/metrics_table.h.
 //
 // Series per tenant are bounded: the busiest by name, the others summed (tenants.h).
 //
@@ -8,14 +8,11 @@
 
 #include <string>
 
-#include "journal/journal.h"
-#include "serve/admin.h"
+#include "health/prometheus.h"
+#include "serve/status.h"
 
 namespace inlet::serve {
 
-[[nodiscard]] std::string metrics_text(const AdminContext& context);
-
-// Until the journal is full, at the present paces; infinite while it does not fill.
-[[nodiscard]] double seconds_until_full(const journal::Fullness& fullness);
+[[nodiscard]] std::string metrics_text(const NodeView& node, health::Exposition format);
 
 }  // namespace inlet::serve

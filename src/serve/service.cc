@@ -33,14 +33,15 @@ Service::Service(FileSystem& files, Clock& clock, ServiceOptions options)
                .figures = figures_,
                .ack_timeout_us = options_.ack_timeout_us},
       server_(options_.http, memory_, clock_),
-      admin_{.clock = clock_,
-             .door = context_,
-             .server = server_,
-             .memory = memory_,
-             .node = options_.node,
-             .version = options_.version,
-             .started_us = clock_.steady_us(),
-             .tenants = tenants_} {
+      admin_{.node = {.clock = clock_,
+                      .door = context_,
+                      .server = server_,
+                      .memory = memory_,
+                      .tenants = tenants_,
+                      .node = options_.node,
+                      .version = options_.version,
+                      .started_us = clock_.steady_us()},
+             .origins = options_.admin_origins} {
   for (const auto& [name, limits] : options_.tenants) (void)tenants_.of(name);
 }
 
@@ -91,6 +92,12 @@ void Service::connect(FileSystem& files) {
       });
   context_.receipts = receipts_.get();
   watch_sinks(files);
+  VitalsOptions vitals = options_.vitals;
+  vitals.loops = options_.http.loops;
+  vitals.journal_directory = options_.store.directory;
+  vitals.emf.node = options_.node;
+  vitals_ = std::make_unique<Vitals>(files, clock_, context_, server_, memory_, std::move(vitals));
+  admin_.node.vitals = vitals_.get();
 }
 
 void Service::watch_sinks(FileSystem& files) {
@@ -107,6 +114,7 @@ void Service::watch_sinks(FileSystem& files) {
 }
 
 void Service::add_ingest_listener(int fd, http::ListenerOptions options) {
+  options.answers = vitals_.get();
   server_.add_listener(
       fd,
       [this](http::Connection& connection) { return std::make_unique<Door>(context_, connection); },
@@ -123,6 +131,7 @@ void Service::start() {
   journal_->start();
   idempotency_->start();
   shares_->start();
+  vitals_->start();
   server_.start();
 }
 
@@ -143,13 +152,19 @@ void Service::stop() {
   if (replica_) replica_->stop();
   if (clerk_) clerk_->stop();
   drain(drain_poll_us);
+  if (vitals_) vitals_->stop_looking();  // At the server, among others.
   server_.stop();
   if (idempotency_) idempotency_->stop();  // Nobody can settle a key any more.
   if (shares_) shares_->stop();
+  if (vitals_) vitals_->stop();
 }
 
 void Service::on_commits(unsigned loop, journal::Ticket* tickets) {
   server_.post(loop, [tickets] { Door::on_commits(tickets); });
+}
+
+void Service::on_write(Microseconds took_us) {
+  if (vitals_) vitals_->commit_took(took_us);
 }
 
 }  // namespace inlet::serve

@@ -14,6 +14,7 @@
 #include "http/server.h"
 #include "serve/admin.h"
 #include "serve/door.h"
+#include "serve/vitals.h"
 
 namespace inlet::serve {
 
@@ -35,6 +36,8 @@ struct ServiceOptions {
   std::string dead_directory;                // Of the sinks' dead letters.
   std::string node;                          // For status.json.
   std::string version;
+  std::vector<std::string> admin_origins;
+  VitalsOptions vitals;  // But for what is said above.
 };
 
 class Service final : journal::CommitListener {
@@ -65,6 +68,7 @@ class Service final : journal::CommitListener {
   void connect(FileSystem& files);
   void watch_sinks(FileSystem& files);
   void on_commits(unsigned loop, journal::Ticket* tickets) override;
+  void on_write(Microseconds took_us) override;
 
   Clock& clock_;
   const ServiceOptions options_;
@@ -83,6 +87,7 @@ class Service final : journal::CommitListener {
   std::unique_ptr<ReceiptBook> receipt_book_;
   std::unique_ptr<Clerk> clerk_;  // The same.
   std::unique_ptr<ReceiptDesk> receipts_;
+  std::unique_ptr<Vitals> vitals_;
   AdminContext admin_;
   bool stopped_ = false;
 };
