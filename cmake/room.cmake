@@ -49,5 +49,7 @@ function(room name)
   foreach(test ${tests})
     get_filename_component(stem ${test} NAME_WE)
     unit_test(${name}_${stem} ${test} ${name})
+    # What is tested is optimised, the test is not: that halves what all tests take to build.
+    target_compile_options(${name}_${stem} PRIVATE -O0)
   endforeach()
 endfunction()
