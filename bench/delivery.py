@@ -162,14 +162,21 @@ def kafka_settings(cluster, **more):
     return {"type": "kafka", "brokers": cluster.addresses, "topic": "bench", **more}
 
 
-def drain_kafka(node, cluster, records, transactional, turn):
+KAFKA_MODES = {"idempotent": {},
+               'idempotent, linger = "50ms"': {"linger": "50ms"},
+               "transactional": {"transactional": True}}
+
+
+def drain_kafka(node, cluster, records, mode, turn):
     """One row of the table. A cursor topic holds how far a node got, so each turn has its own."""
-    more = {"transactional": True, "cursor_topic": f"cursors-{turn}"} if transactional else {}
+    more = dict(KAFKA_MODES[mode])
+    if "transactional" in more:
+        more["cursor_topic"] = f"cursors-{turn}"
     node.configure({**journal_settings(records), "sinks.bus": kafka_settings(cluster, **more)})
     broker = cluster.brokers[0].process.pid
     before = cpu_seconds(broker)
     seconds, cpu = drain(node, "bus")
-    return {"mode": "transactional" if transactional else "idempotent",
+    return {"mode": mode,
             "records_per_s": records / seconds, "cpu_us": cpu * 1e6 / records,
             "busy": cpu / seconds, "broker_busy": (cpu_seconds(broker) - before) / seconds}
 
@@ -183,7 +190,7 @@ def measure_kafka(amounts):
     samples = []
     with brokers(1, **{"num.partitions": 1}) as cluster:
         for turn in range(amounts.repeats + 1):
-            rows = [drain_kafka(node, cluster, records, kind, turn) for kind in (False, True)]
+            rows = [drain_kafka(node, cluster, records, mode, turn) for mode in KAFKA_MODES]
             samples += [rows] if turn else []
             for row in rows:
                 say(f"kafka, {row['mode']}: {row['records_per_s']:.0f} records/s"

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "health/status_rules.h"
+
 namespace inlet::health {
 
 std::string_view name_of(MetricType type) {
@@ -21,7 +23,13 @@ std::string metrics_markdown() {
     fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} | {} |\n", row.name,
                    name_of(row.type), row.unit, row.labels, row.help);
   }
-  return out;
+  out +=
+      "\n## Status\n\n"
+      "`inlet_health_level`, `/status.json`, the dashboard and `inlet top` say Ok, Info, Warning,\n"
+      "Degraded or Severe, and why. The levels are those of Elastic Beanstalk's enhanced health;\n"
+      "AWS publishes no thresholds for them, these are ours (`src/health/status_rules.cc`). A\n"
+      "client that sends nonsense never makes a node worse than Info.\n\n";
+  return out + rules_markdown();
 }
 
 }  // namespace inlet::health

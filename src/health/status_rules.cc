@@ -123,6 +123,14 @@ std::string text_of(const Rule& rule, const Reading& reading) {
   return out;
 }
 
+std::string threshold_text(const Rule& rule, double at) {
+  if (std::isnan(at)) return "";
+  if (rule.text.contains("{duration}")) return duration_text(at);
+  if (rule.text.contains("{expiry}"))
+    return at == 0 ? "has expired" : duration_text(at * 24 * hours);
+  return rule.text.contains("{value}") ? value_text(at) : "always";
+}
+
 }  // namespace
 
 std::string_view name_of(Level level) {
@@ -182,6 +190,25 @@ std::string duration_text(double seconds) {
   if (seconds < most_minutes * minutes) return fmt::format("{:.0f} min", seconds / minutes);
   if (seconds < most_hours * hours) return fmt::format("{:.0f} h", seconds / hours);
   return fmt::format("{:.0f} days", seconds / hours / 24);
+}
+
+std::string rules_markdown() {
+  std::string out = "| cause | Info | Warning | Degraded | Severe |\n|---|---|---|---|---|\n";
+  for (const Rule& rule : table) {
+    std::string text(rule.text);
+    for (const auto& [name, shown] :
+         {std::pair("{value}", "N"), std::pair("{duration}", "T"), std::pair("{subject}", "NAME"),
+          std::pair("{expiry}", "expires in T")}) {
+      if (const std::size_t at = text.find(name); at != std::string::npos) {
+        text.replace(at, std::string_view(name).size(), shown);
+      }
+    }
+    out += "| " + text + " |";
+    for (const double at : rule.at)
+      fmt::format_to(std::back_inserter(out), " {} |", threshold_text(rule, at));
+    out += '\n';
+  }
+  return out;
 }
 
 }  // namespace inlet::health

@@ -90,6 +90,9 @@ struct Rule {
 [[nodiscard]] const std::array<Rule, figures_judged>& rules();
 [[nodiscard]] Level level_of(const Rule& rule, double value);
 
+// The table as one for people.
+[[nodiscard]] std::string rules_markdown();
+
 // Fewer failures than this in a minute say nothing about a node, whatever their share.
 inline constexpr std::uint64_t failures_judged_min = 3;
 // A journal emptier than this is not asked when it will be full: any burst would worry.
