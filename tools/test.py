@@ -106,8 +106,9 @@ def unit():
 
 
 def build_ahead():
-    """The sanitizers' builds, at the lowest priority: the black-box tests mostly wait."""
-    script = "./dev build asan unit_tests; ./dev build tsan threaded_tests"
+    """The other builds, at the lowest priority: the black-box tests mostly wait."""
+    script = ("./dev build asan unit_tests; ./dev build tsan threaded_tests; "
+              "./dev build fuzz fuzz_targets")
     with open(ROOT / "build/ahead.log", "wb") as log:
         return subprocess.Popen(["nice", "-n", "19", "bash", "-c", script], cwd=ROOT, stdout=log,
                                 stderr=log, stdin=subprocess.DEVNULL)
@@ -163,9 +164,9 @@ def main():
     total, lines = Counts(), []
     ahead = None
     for name in wanted:
-        if name == "blackbox" and {"asan", "tsan"} <= set(wanted):
+        if name == "blackbox" and {"asan", "tsan", "fuzz"} <= set(wanted):
             ahead = build_ahead()
-        elif name in ("asan", "tsan") and ahead is not None:
+        elif name in ("asan", "tsan", "fuzz") and ahead is not None:
             ahead.wait()
         print(f"\n== {name}", flush=True)
         start = time.monotonic()
