@@ -55,14 +55,18 @@ void append_json(std::string& out, const Interval& interval) {
   fmt::format_to(
       std::back_inserter(out),
       R"({{"length_s":{:.1f},"requests":{},"requests_per_s":{:.1f},"2xx":{},"3xx":{},"4xx":{},)"
-      R"("5xx":{},"records_per_s":{:.1f},"body_bytes_per_s":{:.0f},"received_bytes_per_s":{:.0f},)"
+      R"("5xx":{},"records":{},"body_bytes":{},"received_bytes":{},"commits":{},)"
+      R"("network_in_bytes":{},"network_out_bytes":{},)"
+      R"("records_per_s":{:.1f},"body_bytes_per_s":{:.0f},"received_bytes_per_s":{:.0f},)"
       R"("commits_per_s":{:.1f},"commits_failed":{},"dead_records":{},)"
       R"("network_in_bytes_per_s":{:.0f},"network_out_bytes_per_s":{:.0f},"latency_us":)",
       static_cast<double>(interval.length_us) / 1e6, interval.requests(), interval.request_rate(),
       interval[Flow::answers_2xx], interval[Flow::answers_3xx], interval[Flow::answers_4xx],
-      interval[Flow::answers_5xx], interval.rate(Flow::records), interval.rate(Flow::body_bytes),
-      interval.rate(Flow::received_bytes), interval.rate(Flow::commits),
-      interval[Flow::commits_failed], interval[Flow::dead_records],
+      interval[Flow::answers_5xx], interval[Flow::records], interval[Flow::body_bytes],
+      interval[Flow::received_bytes], interval[Flow::commits], interval[Flow::network_in_bytes],
+      interval[Flow::network_out_bytes], interval.rate(Flow::records),
+      interval.rate(Flow::body_bytes), interval.rate(Flow::received_bytes),
+      interval.rate(Flow::commits), interval[Flow::commits_failed], interval[Flow::dead_records],
       interval.rate(Flow::network_in_bytes), interval.rate(Flow::network_out_bytes));
   append_json(out, interval.totals.request_latency);
   out += R"(,"commit_latency_us":)";

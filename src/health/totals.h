@@ -65,6 +65,8 @@ struct Interval {
 [[nodiscard]] Interval between(const Totals& earlier, const Totals& later, Microseconds length_us);
 
 // `{"length_s":10.0,"requests":…,"requests_per_s":…,"2xx":…,"3xx":…,"4xx":…,"5xx":…,
+//   "records":…,"body_bytes":…,"received_bytes":…,"commits":…,"network_in_bytes":…,
+//   "network_out_bytes":…,
 //   "records_per_s":…,"body_bytes_per_s":…,"received_bytes_per_s":…,"commits_per_s":…,
 //   "commits_failed":…,"dead_records":…,"network_in_bytes_per_s":…,"network_out_bytes_per_s":…,
 //   "latency_us":{…},"commit_latency_us":{…}}`, the last two as in latency_histogram.h.

@@ -368,8 +368,11 @@ class Loader {
             fmt::format("\"{}\" cannot be used: CloudWatch keeps AWS/ and none for itself",
                         cloudwatch.metric_namespace));
     }
-    if (cloudwatch.put && !loaded_.config.server.admin) {
-      wrong("cloudwatch.put", "figures are read from the admin listener, and server.admin is off");
+    const std::optional<Address>& admin = loaded_.config.server.admin;
+    if (cloudwatch.put && (!admin || admin->port == 0)) {
+      wrong("cloudwatch.put",
+            fmt::format("figures are read from the admin listener, and server.admin {}",
+                        admin ? "has no port of its own" : "is off"));
     }
   }
 
