@@ -20,13 +20,14 @@ NO_ROOMS = {"sim", "bench", "fuzz", "tests"}  # Folders that no program may incl
 VENDORS = {
     "boost/": {"http", "serve", "main"},
     "openssl/": {"http", "serve", "aws"},
-    "simdjson": {"codec", "serve", "aws", "sinks", "load"},
+    "simdjson": {"codec", "serve", "aws", "sinks", "ship", "load", "top"},
     "zstd": {"codec", "serve", "sinks", "load"},
     "zlib": {"codec", "serve", "sinks", "load"},
     "toml++/": {"main"},
     "CLI/": {"main"},
     "spdlog/": {"base/log.cc"},
     "curl/": {"fetch"},
+    "curses": {"top"},
     "librdkafka/": {"sinks"},
 }
 

@@ -1,7 +1,7 @@
 // client: requests over HTTP to other hosts, many at once, without a thread (libcurl multi).
 //
 // A request is started and its answer collected later; the caller decides what to send and what an
-// answer means. Only inlet-ship contains this: the door makes no outgoing connection.
+// answer means. Only inlet-ship and inlet-top contain this: the door connects to nobody.
 //
 // Invariants:
 //   - every request ends: with an answer, or with a fault inside its timeouts.

@@ -33,6 +33,7 @@ constexpr CommandRow commands[] = {
     {"run", "Supervises a whole node: serve and one ship per sink.", run_command},
     {"serve", "Accepts requests and stores them in the journal.", serve_with_config},
     {"ship", "Delivers the journal to one sink.", ship_command},
+    {"top", "Shows the health of a fleet, live.", top_command},
     {"check", "Prints the effective configuration and every mistake in it.", check_command},
     {"key", "Makes, lists, replaces and revokes the keys that clients come in with.", key_command},
     {"journal", "Lists, prints or verifies what is in the journal.", journal_command},
