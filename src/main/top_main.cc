@@ -1,6 +1,6 @@
-// The program `inlet-top`, which `inlet top` becomes: shows the health of a fleet, live, or once for
-// scripts. Exit codes, besides those of every command (cli.h): with --once and --json, 1 also says
-// that a node does not answer or is Severe.
+// The program `inlet-top`, which `inlet top` becomes: shows the health of a fleet, live, or once
+// for scripts. Exit codes, besides those of every command (cli.h): with --once and --json, 1 also
+// says that a node does not answer or is Severe.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

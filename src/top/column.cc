@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <tuple>
 
 #include "base/check.h"
 #include "top/text.h"
@@ -221,8 +221,11 @@ Sort default_sort() { return {.column = &table[id_status]}; }
 
 void sort_rows(std::vector<Row>& rows, const Sort& sort) {
   CHECK(sort.column != nullptr);
-  std::ranges::sort(rows, {}, [](const Row& row) { return std::pair(row.label, row.url); });
-  std::ranges::stable_sort(rows, [&](const Row& a, const Row& b) { return precedes(sort, a, b); });
+  std::ranges::sort(rows, [&](const Row& a, const Row& b) {
+    if (precedes(sort, a, b)) return true;
+    if (precedes(sort, b, a)) return false;
+    return std::tie(a.label, a.url) < std::tie(b.label, b.url);
+  });
 }
 
 std::vector<Placed> fit_columns(std::span<const Row> rows, std::size_t width, Focus focus) {

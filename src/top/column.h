@@ -1,7 +1,7 @@
 // column: what the table can show of a node, and which of it where there is no room for all.
 //
-// Every column has a place, a rank (0: the last to leave) and a figure to sort by. A focus lifts the
-// columns of one group above all but the node, its status and the cause.
+// Every column has a place, a rank (0: the last to leave) and a figure to sort by. A focus lifts
+// the columns of one group above all but the node, its status and the cause.
 //
 // Pure; any thread.
 
@@ -52,8 +52,8 @@ struct Placed {
   std::size_t width;
 };
 inline constexpr std::size_t any_width = static_cast<std::size_t>(-1);
-// The columns that fit into `width`, one space between them, in order. What is left over goes to the
-// cause. any_width: all of them, nothing cut.
+// The columns that fit into `width`, one space between them, in order. What is left over goes to
+// the cause. any_width: all of them, nothing cut.
 [[nodiscard]] std::vector<Placed> fit_columns(std::span<const Row> rows, std::size_t width,
                                               Focus focus);
 

@@ -65,7 +65,9 @@ Gauges together(const std::vector<Row>& rows) {
 
 // The causes of all, worst nodes first: "a: journal full in 7 min; b: no answer: ...".
 std::string fleet_cause(std::vector<const Row*> rows) {
-  std::ranges::stable_sort(rows, std::greater(), &Row::level);
+  std::ranges::sort(rows, [](const Row* a, const Row* b) {
+    return a->level != b->level ? a->level > b->level : a < b;  // Of one level as they stand.
+  });
   std::string out;
   std::size_t shown = 0;
   for (const Row* row : rows) {

@@ -1,7 +1,7 @@
 // node_status: what a node says about itself, read from its /status.json.
 //
-// The document comes from a host that may be wrong, broken or not ours: it is read under bounds, and
-// one that does not fit is refused as a whole, with the reason. A gauge that is null, missing,
+// The document comes from a host that may be wrong, broken or not ours: it is read under bounds,
+// and one that does not fit is refused as a whole, with the reason. A gauge that is null, missing,
 // negative (a clock was set back) or beyond all reason is absent; one of another type is a fault.
 //
 // Pure; any thread.
