@@ -1,8 +1,8 @@
 // fleet: every node as it was last seen, and what they are together.
 //
 // Together: rates and counts add up and histograms merge bucket by bucket, so percentiles are
-// exact; CPU and load are the mean; of what can run out or fall behind the worst counts. A node that
-// does not answer is a Severe matter of the fleet, and adds nothing to its figures.
+// exact; CPU and load are the mean; of what can run out or fall behind the worst counts. A node
+// that does not answer is a Severe matter of the fleet, and adds nothing to its figures.
 //
 // Pure; any thread.
 
