@@ -115,6 +115,8 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
   const std::vector<std::string> arguments = child_flags.arguments();
   Command serve{"/proc/self/exe", "inlet", {"serve"}, kept};
   serve.arguments.insert(serve.arguments.end(), arguments.begin(), arguments.end());
+  Command report{sibling_program("inlet-ship"), "inlet-ship", {"--cloudwatch"}, kept};
+  report.arguments.insert(report.arguments.end(), arguments.begin(), arguments.end());
   return {
       .files = files,
       .clock = clock,
@@ -127,6 +129,7 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
             ship.arguments.insert(ship.arguments.end(), arguments.begin(), arguments.end());
             return ship;
           },
+      .report = std::move(report),
       .load = [&files, flags] { return load_config(files, flags); },
       .adopt = adopt,
       .ready = [tls = !loaded.config.server.tls_cert.empty()](

@@ -1,4 +1,5 @@
-// The program `inlet-ship SINK`: delivers the journal to one sink until told to end.
+// The program `inlet-ship SINK`: delivers the journal to one sink until told to end; and
+// `inlet-ship --cloudwatch`: reports to CloudWatch.
 //
 // SIGTERM: deliver what is committed within flush_deadline, then exit; SIGINT or SIGHUP: exit after
 // the step in hand, the cursor says where to go on. Signals are blocked from the start, so one that
@@ -18,6 +19,7 @@
 #include "base/posix_file.h"
 #include "main/backlog.h"
 #include "main/cli.h"
+#include "main/cloudwatch_command.h"
 #include "main/sandbox.h"
 #include "main/ship_again.h"
 #include "main/sink_factory.h"
@@ -103,10 +105,12 @@ int ship(int argc, char** argv) {
   bool drain = false;
   bool redrive = false;
   bool progress = false;
+  bool cloudwatch = false;
   std::string replay_from;
   std::string replay_to;
   add_common_flags(app, flags);
-  app.add_option("SINK", name, "name of the sink")->required();
+  app.add_option("SINK", name, "name of the sink");
+  app.add_flag("--cloudwatch", cloudwatch, "report to CloudWatch instead, see [cloudwatch]");
   app.add_flag("--drain", drain, "deliver what is committed within flush_deadline, then exit");
   app.add_flag("--redrive", redrive, "send the sink's dead letters to it again, then exit");
   app.add_option("--replay-from", replay_from, "deliver again what came since then, then exit");
@@ -117,6 +121,8 @@ int ship(int argc, char** argv) {
   PosixFileSystem files;
   const auto config = require_config(files, flags);
   if (!config) return exit_mistake;
+  if (cloudwatch) return report_to_cloudwatch(*config);
+  if (name.empty()) return report_mistake("SINK is required");
   std::vector<std::string_view> names;
   for (const SinkConfig& sink : config->sinks) names.push_back(sink.name);
   const auto sink = std::ranges::find(config->sinks, name, &SinkConfig::name);

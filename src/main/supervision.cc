@@ -22,6 +22,9 @@ Config serve_view(Config config) {
     seen[i].streams = config.sinks[i].streams;
   }
   config.sinks = std::move(seen);
+  config.cloudwatch.put = false;
+  config.cloudwatch.region.clear();
+  config.cloudwatch.endpoint.clear();
   return config;
 }
 
@@ -37,6 +40,18 @@ Config ship_view(const Config& config) {
   return view;
 }
 
+// What the process sees that reports to CloudWatch.
+Config report_view(const Config& config) {
+  Config view;
+  if (!config.cloudwatch.put) return view;
+  view.cloudwatch = config.cloudwatch;
+  view.node = config.node;
+  view.server.admin = config.server.admin;
+  view.server.drain_delay_us = config.server.drain_delay_us;
+  view.log = config.log;
+  return view;
+}
+
 }  // namespace
 
 Ending classify_status(int wait_status) {
@@ -47,7 +62,7 @@ Ending classify_status(int wait_status) {
 
 Next after_exit(const Exit& exit) {
   if (exit.phase == Phase::stopping || exit.intent == Intent::stop) return Next::gone;
-  if (exit.role == Role::serve && exit.phase != Phase::running) return Next::gone;
+  if (exit.role != Role::ship && exit.phase != Phase::running) return Next::gone;
   if (exit.intent == Intent::restart) return Next::start_now;
   if (exit.phase != Phase::ships_draining) return Next::start_later;
   return exit.ending == Ending::fault ? Next::start_later : Next::gone;
@@ -63,6 +78,7 @@ Reload plan_reload(const Config& before, const Config& after) {
   reload.serve = serve_view(before) != serve_view(after);
   reload.ingest_listener = before.server.listen != after.server.listen;
   reload.admin_listener = before.server.admin != after.server.admin;
+  reload.report = report_view(before) != report_view(after);
   const bool shared_changed = ship_view(before) != ship_view(after);
   for (const SinkConfig& sink : after.sinks) {
     const SinkConfig* const old = find_sink(before, sink.name);

@@ -34,7 +34,7 @@ class Backoff {
   Microseconds delay_us_ = restart_delay_min_us;
 };
 
-enum class Role : unsigned char { serve, ship };
+enum class Role : unsigned char { serve, ship, report };
 
 enum class Phase : unsigned char {
   running,
@@ -69,6 +69,7 @@ struct Reload {
   bool serve = false;   // Starts again.
   bool ingest_listener = false;
   bool admin_listener = false;
+  bool report = false;             // What reports to CloudWatch starts, ends or starts again.
   std::vector<std::string> start;  // Sinks.
   std::vector<std::string> stop;
   std::vector<std::string> restart;

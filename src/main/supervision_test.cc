@@ -21,13 +21,13 @@ TEST(Backoff, doubles_to_its_most_and_starts_over_after_a_long_life) {
 }
 
 TEST(AfterExit, every_combination_has_the_answer_the_rules_give) {
-  for (const Role role : {Role::serve, Role::ship}) {
+  for (const Role role : {Role::serve, Role::ship, Role::report}) {
     for (const Phase phase :
          {Phase::running, Phase::serve_draining, Phase::ships_draining, Phase::stopping}) {
       for (const Intent intent : {Intent::run, Intent::restart, Intent::stop}) {
         for (const Ending ending : {Ending::fine, Ending::left_behind, Ending::fault}) {
           const bool stopped = phase == Phase::stopping || intent == Intent::stop;
-          const bool door_closes = role == Role::serve && phase != Phase::running;
+          const bool door_closes = role != Role::ship && phase != Phase::running;
           const bool emptied =
               phase == Phase::ships_draining && intent == Intent::run && ending != Ending::fault;
           const Next next = after_exit({role, phase, intent, ending});
@@ -104,6 +104,23 @@ TEST(PlanReload, restarts_everything_that_reads_what_changed_for_all) {
   EXPECT_EQ(plan_after([](Config& c) { c.node.name = std::string("other"); }), expected);
   EXPECT_EQ(plan_after([](Config& c) { c.streams.resize(1); }), expected);
   EXPECT_EQ(plan_after([](Config& c) { c.server.flush_deadline_us = 9; }), expected);
+}
+
+TEST(PlanReload, touches_what_reports_to_cloudwatch_only_for_what_it_reads) {
+  Reload expected;
+  expected.report = true;
+  EXPECT_EQ(plan_after([](Config& c) { c.cloudwatch.put = true; }), expected);
+  Config before = base();
+  before.cloudwatch.put = true;
+  Config after = before;
+  after.cloudwatch.region = std::string("eu-west-1");
+  EXPECT_EQ(plan_reload(before, after), expected);
+  EXPECT_EQ(plan_reload(before, base()), expected);
+  after = before;
+  after.server.max_body_bytes = 9;
+  EXPECT_FALSE(plan_reload(before, after).report);
+  after.server.admin = Address{"127.0.0.1", 2};
+  EXPECT_TRUE(plan_reload(before, after).report);
 }
 
 TEST(PlanReload, refuses_to_leave_a_journal_behind) {

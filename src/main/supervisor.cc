@@ -21,6 +21,7 @@ namespace inlet::main {
 namespace {
 
 std::string child_name(Role role, const std::string& sink) {
+  if (role == Role::report) return "cloudwatch";
   return role == Role::serve ? "serve" : "ship-" + sink;
 }
 
@@ -55,6 +56,7 @@ Status Supervisor::run() {
   if (const Status open = open_ears(); !open) return open;
   add_child(Role::serve, "");
   for (const SinkConfig& sink : config_.sinks) add_child(Role::ship, sink.name);
+  if (config_.cloudwatch.put) add_child(Role::report, "");
   while (true) {
     turn();
     if (state_changed_) write_state();
@@ -184,10 +186,10 @@ void Supervisor::add_child(Role role, const std::string& sink) {
 void Supervisor::start(const std::string& name, Child& child) {
   const Microseconds now_us = world_.clock.steady_us();
   child.intent = Intent::run;
-  const bool serve = child.role == Role::serve;
   const bool drain = phase_ == Phase::ships_draining;
-  const auto pid = serve ? spawn(world_.serve, {listeners_, notify_socket_})
-                         : spawn(world_.ship(child.sink, drain), {});
+  const auto pid = child.role == Role::serve  ? spawn(world_.serve, {listeners_, notify_socket_})
+                   : child.role == Role::ship ? spawn(world_.ship(child.sink, drain), {})
+                                              : spawn(world_.report, {});
   if (!pid) {
     const Microseconds delay_us = child.backoff.next(0);
     child.start_at_us = now_us + delay_us;
@@ -210,6 +212,13 @@ void Supervisor::ask(Child& child, int signal, Microseconds grace_us) {
 
 void Supervisor::begin_drain() {
   phase_ = Phase::serve_draining;
+  if (const auto report = children_.find("cloudwatch"); report != children_.end()) {
+    if (report->second.pid == 0) {
+      children_.erase(report);
+    } else {
+      ::kill(report->second.pid, SIGTERM);  // It looks on until serve is gone.
+    }
+  }
   const auto serve = children_.find("serve");
   if (serve == children_.end()) return;
   if (serve->second.pid == 0) {
@@ -226,6 +235,7 @@ void Supervisor::drain_ships() {
   const Microseconds now_us = world_.clock.steady_us();
   flush_until_us_ = now_us + config_.server.flush_deadline_us + flush_grace_us;
   for (auto& [name, child] : children_) {
+    if (child.role == Role::report) continue;
     if (child.pid == 0) {
       child.start_at_us = now_us;
     } else if (child.intent == Intent::run) {
@@ -309,6 +319,12 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
     // It may still be ending from when it was taken out.
     const bool ending = end(child_name(Role::ship, sink), Intent::restart, SIGINT, stop_grace_us);
     if (!ending) add_child(Role::ship, sink);
+  }
+  if (plan.report) {
+    const bool wanted = config_.cloudwatch.put;
+    const bool was =
+        end("cloudwatch", wanted ? Intent::restart : Intent::stop, SIGINT, stop_grace_us);
+    if (wanted && !was) add_child(Role::report, "");
   }
   if (plan.serve) {
     end("serve", Intent::restart, SIGHUP, serve_grace_us);

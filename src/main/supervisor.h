@@ -1,12 +1,14 @@
-// supervisor: keeps serve and one ship per sink running, and ends them in the right order.
+// supervisor: keeps serve, one ship per sink and, if wanted, the reports to CloudWatch running, and
+// ends them in the right order.
 //
 // It holds the listening sockets as long as serve is to come back: while serve is being restarted,
 // connections wait in the backlog instead of being refused. It opens no journal and answers no
 // request: what it cannot do cannot break it. What it decides is in supervision.h, how a process is
 // started in process.h.
 //
-//   first SIGTERM or SIGINT   SIGTERM to serve; when it is gone SIGTERM to the ships, which deliver
-//                             what is committed; what crashes meanwhile is started again to drain
+//   first SIGTERM or SIGINT   SIGTERM to serve and the reports; when serve is gone SIGTERM to the
+//                             ships, which deliver what is committed; what crashes meanwhile is
+//                             started again to drain
 //   second                    SIGINT to all, SIGKILL to what is left after stop_grace_us
 //   SIGHUP                    reads the configuration again and applies the difference
 //
@@ -49,7 +51,8 @@ class Supervisor {
     Clock& clock;
     Command serve;
     std::function<Command(const std::string& sink, bool drain)> ship;  // drain: deliver and exit.
-    std::function<Loaded()> load;                                      // For SIGHUP.
+    Command report;
+    std::function<Loaded()> load;                // For SIGHUP.
     std::function<Status(const Loaded&)> adopt;  // Before children are started with it.
     std::function<void(const std::vector<Listener>&)> ready;  // serve answers for the first time.
   };
