@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/names.h"
+#include "serve/dashboard.h"
 #include "serve/metrics.h"
-#include "serve/status_page.h"
 
 namespace inlet::serve {
 namespace {
@@ -29,10 +29,9 @@ http::HeadAction Admin::on_head(const http::RequestHead& head) {
     return answer(200, json, history_json(context_.node), origin_lines(head));
   }
   if (head.path == "/keys.json") return answer(200, json, keys_json(context_.node));
-  if (head.path == "/") {
-    return answer(200, "text/html; charset=utf-8", status_page,
-                  "Content-Security-Policy: default-src 'self'; style-src 'unsafe-inline'; "
-                  "script-src 'unsafe-inline'\r\n");
+  if (const Asset* const asset = find_asset(head.path)) {
+    answer_asset(connection_, head, *asset);
+    return http::HeadAction::answered();
   }
   if (head.path.starts_with(receipts_prefix)) {
     return open_receipt(head.path.substr(receipts_prefix.size()));

@@ -16,8 +16,8 @@ struct AdminContext {
   std::vector<std::string> origins;  // Of pages that may read status and history as well.
 };
 
-// GET / (a page for people), /metrics (Prometheus or OpenMetrics), /status.json, /history.json,
-// /keys.json, /receipts/{id}, /healthz and /readyz.
+// GET / (the dashboard) and its files, /metrics (Prometheus or OpenMetrics), /status.json,
+// /history.json, /keys.json, /receipts/{id}, /healthz and /readyz.
 class Admin final : public http::Handler {
  public:
   Admin(AdminContext& context, http::Connection& connection)
