@@ -54,16 +54,21 @@ def settings(changes=None):
     return merged
 
 
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def free_port():
     """Below the range that outgoing connections take theirs from, so it stays free."""
     while True:
         port = random.randrange(15000, 32000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
 
 
@@ -210,6 +215,8 @@ class Node:
         self.process = None
         wait_until(lambda: not processes_of(self.directory),
                    "the children of a killed process are gone", 10)
+        ports = [port for port in (self.port, self.admin_port) if port]
+        wait_until(lambda: all(is_free(port) for port in ports), "its ports are free", 10)
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None

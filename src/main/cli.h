@@ -43,6 +43,7 @@ int key_command(int argc, char** argv);
 int replay_command(int argc, char** argv);
 int audit_command(int argc, char** argv);
 int receipt_command(int argc, char** argv);
+int health_command(int argc, char** argv);
 int top_command(int argc, char** argv);  // Becomes the program inlet-top.
 
 // Becomes the program inlet-ship, with these arguments; returns only if that fails.

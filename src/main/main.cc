@@ -34,6 +34,8 @@ constexpr CommandRow commands[] = {
     {"serve", "Accepts requests and stores them in the journal.", serve_with_config},
     {"ship", "Delivers the journal to one sink.", ship_command},
     {"top", "Shows the health of a fleet, live.", top_command},
+    {"health", "Asks a node whether it can store records; for health checks without a shell.",
+     health_command},
     {"check", "Prints the effective configuration and every mistake in it.", check_command},
     {"key", "Makes, lists, replaces and revokes the keys that clients come in with.", key_command},
     {"journal", "Lists, prints or verifies what is in the journal.", journal_command},
