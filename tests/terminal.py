@@ -18,6 +18,7 @@ import inlet
 KIND = "linux"
 ESCAPE, ENTER, TAB, UP, DOWN = "\x1b", "\r", "\t", "\x1b[A", "\x1b[B"
 PATIENCE_S = 10
+PAUSE_S = 0.02  # Nothing for so long: what was being drawn is there.
 
 
 def set_size(descriptor, rows, columns):
@@ -32,7 +33,6 @@ class Terminal:
         self.stream = pyte.ByteStream(self.screen)
         self.ours, theirs = os.openpty()
         set_size(theirs, rows, columns)
-        self.raw = b""
         more = {"TERM": KIND, **(environment or {})}
         self.process = subprocess.Popen(
             [str(inlet.INLET), *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
@@ -50,16 +50,18 @@ class Terminal:
         os.close(self.ours)
 
     def pump(self, wait_s):
-        """Takes what was written, waiting for some; False once the program let go of it."""
-        if not select.select([self.ours], [], [], wait_s)[0]:
-            return True
-        try:
-            data = os.read(self.ours, 65536)
-        except OSError:  # EIO: nobody has the other end.
-            return False
-        self.raw += data
-        self.stream.feed(data)
-        return bool(data)
+        """Takes what was written, waiting for some, up to a pause, so that a page is seen whole;
+        False once the program let go of it."""
+        while select.select([self.ours], [], [], wait_s)[0]:
+            try:
+                data = os.read(self.ours, 65536)
+            except OSError:  # EIO: nobody has the other end.
+                return False
+            if not data:
+                return False
+            self.stream.feed(data)
+            wait_s = PAUSE_S
+        return True
 
     def press(self, keys):
         os.write(self.ours, keys.encode())
@@ -108,7 +110,6 @@ class Terminal:
             self.pump(0.1)
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self.process.wait(0.1)
-            while self.pump(0) and select.select([self.ours], [], [], 0)[0]:
-                pass
+            self.pump(0)  # Its last words.
             return code
         raise AssertionError(f"it still runs; the screen:\n{self.text}")

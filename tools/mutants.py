@@ -67,7 +67,7 @@ def attempt(name, commands):
     programs = [command for command in commands if re.fullmatch(r"\w+", command.split()[0])]
     targets = [command.split()[0] for command in programs]
     if len(programs) < len(commands):
-        targets += ["inlet", "inlet-ship"]
+        targets += ["inlet", "inlet-ship", "inlet-top"]
     (ROOT / "build").mkdir(exist_ok=True)
     with open(ROOT / f"build/mutant-{name}.log", "w", encoding="utf-8") as log:
         if not build(name, targets, log):

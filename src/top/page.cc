@@ -11,8 +11,8 @@ namespace inlet::top {
 namespace {
 
 // ECMA-48, 8.3.117, by Style.
-constexpr std::array<std::string_view, styles> sgr = {"",   "2",  "1",  "1;4",  "32",
-                                                      "36", "33", "31", "1;31", "1;7;31"};
+constexpr std::array<std::string_view, styles> sgr = {"",   "2",  "1",    "1;4",    "32", "36",
+                                                      "33", "31", "1;31", "1;7;31", "1;7"};
 
 bool is_words(const Column& column) {
   return column.key == "node" || column.key == "status" || column.key == "cause";
@@ -62,11 +62,15 @@ void trim(Line& line, std::size_t width) {
 Line title_line(std::span<const Placed> placed, const Sort& sort) {
   Line line;
   for (const auto& [column, width] : placed) {
+    const bool sorted = column == sort.column;
     std::string title(column->title);
-    if (column == sort.column) title += column->ascending != sort.reverse ? '^' : 'v';
+    if (sorted) {
+      if (title.size() + 2 <= width) title += ' ';
+      title += column->ascending != sort.reverse ? '^' : 'v';
+    }
     if (!line.spans.empty()) line.spans.push_back({" ", Style::heading});
-    line.spans.push_back(
-        {is_words(*column) ? left(title, width) : right(title, width), Style::heading});
+    line.spans.push_back({is_words(*column) ? left(title, width) : right(title, width),
+                          sorted ? Style::sorted : Style::heading});
   }
   return line;
 }
@@ -95,7 +99,9 @@ Line count_line(const Summary& summary) {
   Line line;
   line.spans.push_back({summary.row.label, Style::strong});
   const auto add = [&](std::size_t count, std::string_view word, Style style) {
-    if (count != 0) line.spans.push_back({fmt::format("  {} {}", count, word), style});
+    if (count == 0) return;
+    line.spans.push_back({"  "});
+    line.spans.push_back({fmt::format("{} {}", count, word), style});
   };
   add(summary.silent, "No answer", Style::silent);
   for (std::size_t i = levels; i-- > 0;) {

@@ -25,8 +25,9 @@ enum class Style : unsigned char {
   degraded,
   severe,
   silent,  // A node that does not answer.
+  sorted,  // The title of the column that decides the order.
 };
-inline constexpr std::size_t styles = 10;
+inline constexpr std::size_t styles = 11;
 [[nodiscard]] Style style_of(health::Level level);
 [[nodiscard]] Style style_of(const Row& row);
 

@@ -35,7 +35,8 @@ constexpr std::array<Look, styles> looks = {{{-1, A_NORMAL},
                                              {COLOR_YELLOW, A_NORMAL},
                                              {COLOR_RED, A_NORMAL},
                                              {COLOR_RED, A_BOLD},
-                                             {COLOR_RED, A_BOLD | A_REVERSE}}};
+                                             {COLOR_RED, A_BOLD | A_REVERSE},
+                                             {-1, A_BOLD | A_REVERSE}}};
 
 Key key_of(int code) {
   switch (code) {

@@ -44,7 +44,7 @@ void View::press(Key key) {
     case Key::back: in_detail_ = false; break;
     case Key::enter:
       if (!in_detail_ && !selected_url_.empty()) {
-        in_detail_ = true;
+        in_detail_ = chosen_ = true;
         detail_first_ = 0;
       }
       break;
@@ -79,7 +79,9 @@ void View::move(Key key) {
     default: break;
   }
   at = std::min(at, last);
-  if (!in_detail_) selected_url_.clear();  // The row counts now, not the node that was there.
+  if (in_detail_) return;
+  chosen_ = true;
+  selected_url_.clear();  // The row counts now, not the node that was there.
 }
 
 // To the neighbour among the columns that are shown.
@@ -110,6 +112,7 @@ Page View::draw(const Fleet& fleet, Size size) {
 // The selection stays with its node; where that is gone, or keys have moved it, with the row.
 void View::settle_selection(const std::vector<Row>& rows) {
   rows_ = rows.size();
+  if (!chosen_) selected_url_.clear();
   const auto found = std::ranges::find(rows, selected_url_, &Row::url);
   if (!selected_url_.empty() && found != rows.end()) {
     selected_ = static_cast<std::size_t>(found - rows.begin());

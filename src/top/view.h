@@ -1,7 +1,7 @@
 // view: what an operator sees and what their keys do; the terminal itself is screen.h's.
 //
-// Two pages: the table of all nodes, and one node in detail. The selection follows its node when
-// the order changes.
+// Two pages: the table of all nodes, and one node in detail. The selection is the first row until a
+// key moves it; from then on it follows its node when the order changes.
 //
 // Invariant: a page drawn never has more lines or columns than the terminal.
 //
@@ -82,6 +82,7 @@ class View {
   std::size_t rows_ = 0;
   std::size_t selected_ = 0;
   std::string selected_url_;
+  bool chosen_ = false;           // By a key.
   std::size_t first_ = 0;         // Row of the table at the top.
   std::size_t detail_first_ = 0;  // Line of the detail at the top.
 };

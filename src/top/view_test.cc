@@ -70,7 +70,10 @@ TEST(View, NoPageLeavesItsTerminalAtAnySizeWithAnyKeys) {
 TEST(View, TheSelectionFollowsItsNodeWhenTheOrderChanges) {
   Fleet fleet = fleet_of(3);
   View view({});
-  EXPECT_EQ(selected(view.draw(fleet, size_80)), "node-a");
+  fleet.nodes[2] = answering({.name = "node-c", .level = "Severe"}, "node-c:3");
+  EXPECT_EQ(selected(view.draw(fleet, size_80)), "node-c");
+  fleet = fleet_of(3);
+  EXPECT_EQ(selected(view.draw(fleet, size_80)), "node-a");  // No key has chosen a node yet.
   view.press(Key::down);
   EXPECT_EQ(selected(view.draw(fleet, size_80)), "node-b");
   fleet.nodes[1] = answering({.name = "node-b", .level = "Severe"}, "node-b:2");

@@ -10,6 +10,7 @@ namespace {
 constexpr Microseconds step_us = 20'000;       // How long a key may wait for an answer to come,
 constexpr Microseconds idle_step_us = 50'000;  // or for nothing.
 constexpr Microseconds redraw_us = 250'000;    // Durations go on though nothing happens.
+constexpr Microseconds draw_us_min = 100'000;  // Answers of many nodes are drawn together.
 
 volatile std::sig_atomic_t end_wanted = 0;
 extern "C" void want_end(int) { end_wanted = 1; }
@@ -36,7 +37,8 @@ Status watch(Clock& clock, const PollerOptions& polling, const ViewOptions& view
     const Key key = (*screen)->read_key(poller.is_idle() ? idle_step_us : 0);
     view.press(key);
     const Microseconds now_us = clock.steady_us();
-    if (!changed && key == Key::none && now_us - drawn_us < redraw_us) continue;
+    const Microseconds rest_us = changed ? draw_us_min : redraw_us;
+    if (key == Key::none && now_us - drawn_us < rest_us) continue;
     (*screen)->show(view.draw(poller.fleet(), (*screen)->size()));
     drawn_us = now_us;
     changed = false;
