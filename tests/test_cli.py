@@ -15,7 +15,7 @@ import inlet
 from wire import post, try_get
 
 COMMANDS = ["run", "serve", "ship", "check", "journal", "dead", "replay", "audit", "receipt", "key",
-            "load", "top", "health"]
+            "upgrade", "drain", "adopt", "load", "top", "health"]
 FINE, FAULT, MISTAKE = 0, 1, 2
 
 

@@ -2,6 +2,7 @@
 
 Method: real signals to a whole node under load, then the archive and the exit code."""
 
+import json
 import os
 import pathlib
 import signal
@@ -135,6 +136,59 @@ def test_nobody_hangs_at_the_door_of_a_node_that_only_delivers_any_more(make_nod
     start = time.monotonic()
     assert try_get(node.address, "/healthz", 5) == 0
     assert time.monotonic() - start < 2  # Refused, not left waiting.
+
+
+# ---- inlet drain.
+
+def drain(node, *more):
+    return inlet.run("drain", "--data", node.data, *more, timeout_s=60)
+
+
+def test_a_drained_node_has_delivered_all_and_waits_to_be_ended(make_node):
+    node = make_node({"sinks.archive": {"batch_age": "60s"}}).start()
+    ids = {post(node.address, "x", b"%d" % i).json()["id"] for i in range(20)}
+    done = drain(node, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "delivered": True, "records_left": 0,
+        "sinks": [{"sink": "archive", "records": 0, "bytes": 0, "last_error": ""}]}
+    assert archived(node) == ids
+    assert try_get(node.address, "/healthz", 5) == 0  # Refused.
+    assert node.state()["phase"] == "empty" and node.process.poll() is None
+    assert drain(node).returncode == 0  # Asked again it says the same.
+    node.stop()
+
+
+def test_a_drain_that_takes_too_long_says_what_is_left_and_goes_on(make_node):
+    node = make_node({"server": {"flush_deadline": "1s"}})
+    node.data.mkdir()
+    node.archive.write_text("a file where the archive should be")
+    node.start()
+    ids = {post(node.address, "x", b"%d" % i).json()["id"] for i in range(7)}
+    done = drain(node, "--timeout", 3, "--json")
+    assert done.returncode == 1
+    left = json.loads(done.stdout)
+    assert (left["delivered"], left["records_left"]) == (False, 7)
+    assert left["sinks"][0]["bytes"] == 7 and "archive" in left["sinks"][0]["last_error"]
+    assert "sink archive has not got 7 records" in done.stderr
+    assert node.state()["phase"] == "emptying"  # Long after flush_deadline.
+    node.archive.unlink()
+    assert drain(node).returncode == 0
+    assert archived(node) == ids
+    node.stop()
+
+
+def test_a_node_that_is_ended_while_it_empties_has_its_deadline_again(make_node):
+    node = make_node({"server": {"flush_deadline": "1s"}})
+    node.data.mkdir()
+    node.archive.write_text("a file where the archive should be")
+    node.start()
+    assert post(node.address, "x", b"1").status == 200
+    assert drain(node, "--timeout", 1).returncode == 1
+    start = time.monotonic()
+    node.stop()
+    assert time.monotonic() - start < 15
+    assert "1 record stays behind" in node.errors()
 
 
 # ---- SIGHUP.

@@ -6,7 +6,7 @@
 //   0  it did what was asked
 //   1  a fault of the world: disk, network, another process
 //   2  a mistake in the command line or the configuration; nothing was started
-//   3  ship only: it stopped in order, and records stay behind in the journal
+//   3  ship and adopt only: it stopped in order, and records stay behind in the journal
 //
 // A fault is one sentence on standard error, "inlet: WHAT: CAUSE".
 
@@ -45,6 +45,9 @@ int audit_command(int argc, char** argv);
 int receipt_command(int argc, char** argv);
 int health_command(int argc, char** argv);
 int top_command(int argc, char** argv);  // Becomes the program inlet-top.
+int upgrade_command(int argc, char** argv);
+int drain_command(int argc, char** argv);
+int adopt_command(int argc, char** argv);
 
 // Becomes the program inlet-ship, with these arguments; returns only if that fails.
 int become_ship(const std::vector<std::string>& words);

@@ -125,6 +125,12 @@ Result<Listener> open_listener(std::string_view name, const Address& address) {
   return Listener{std::string(name), std::move(socket), std::move(*real)};
 }
 
+Result<Listener> take_listener(std::string_view name, Descriptor socket) {
+  auto address = local_address(socket.get());
+  if (!address) return fail(address);
+  return Listener{std::string(name), std::move(socket), std::move(*address)};
+}
+
 Result<std::vector<Listener>> take_activated_listeners() {
   std::vector<Listener> listeners;
   const auto count = number_in_environment("LISTEN_FDS");

@@ -53,6 +53,9 @@ struct Listener {
 // "cannot listen on 127.0.0.1:8080: Address already in use"
 [[nodiscard]] Result<Listener> open_listener(std::string_view name, const Address& address);
 
+// A listening socket that this process has.
+[[nodiscard]] Result<Listener> take_listener(std::string_view name, Descriptor socket);
+
 // The sockets this process was activated with, close-on-exec and non-blocking; unnamed ones are
 // ingest, then admin. Takes LISTEN_* out of the environment. Empty if not activated.
 [[nodiscard]] Result<std::vector<Listener>> take_activated_listeners();

@@ -9,6 +9,7 @@
 
 #include "base/posix_file.h"
 #include "main/cli.h"
+#include "main/process.h"
 #include "main/values.h"
 
 namespace inlet::main {
@@ -44,6 +45,10 @@ constexpr CommandRow commands[] = {
     {"audit", "Says whether the books balance: stored = delivered + pending + dead.",
      audit_command},
     {"receipt", "Says where a record is, and what became of it at each sink.", receipt_command},
+    {"upgrade", "Replaces a running node by what stands at its path now, without a gap.",
+     upgrade_command},
+    {"drain", "Ends a running node's door and waits until everything is delivered.", drain_command},
+    {"adopt", "Delivers what another node's data directory still holds.", adopt_command},
     {"load", "Sends requests at a given rate and reports latencies.", load_command},
 };
 
@@ -94,4 +99,8 @@ int dispatch(int argc, char** argv) {
 }  // namespace
 }  // namespace inlet::main
 
-int main(int argc, char** argv) { return inlet::main::dispatch(argc, argv); }
+int main(int argc, char** argv) {
+  const std::string_view word = argc < 2 ? "" : argv[1];
+  if (word == "run" || word == "serve" || word == "ship") inlet::main::hold_signals();
+  return inlet::main::dispatch(argc, argv);
+}

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,6 +13,8 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -54,13 +57,24 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return out;
 }
 
-bool settle_in(pid_t parent) {
+sigset_t held_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
+  return set;
+}
+
+bool settle_in(pid_t parent, const Command& command, int output) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return false;
   if (::getppid() != parent) ::_exit(exec_failed);  // It died before we asked.
   if (::setpgid(0, 0) != 0) return false;
-  sigset_t none;
-  ::sigemptyset(&none);
-  if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return false;
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  if (command.holds_signals) blocked = held_signals();
+  if (::sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return false;
+  for (const int own : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (output >= 0 && ::dup2(output, own) != own) return false;
+  }
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   return null >= 0 && ::dup2(null, STDIN_FILENO) == STDIN_FILENO;
 }
@@ -89,7 +103,8 @@ bool place_sockets(std::span<const Listener> listeners, int& report) {
   const auto keep = [&] {
     return command.kept < 0 || ::fcntl(command.kept, F_SETFD, 0) == 0;  // Not close-on-exec.
   };
-  if (settle_in(parent) && place_sockets(inheritance.listeners, report) && keep()) {
+  if (settle_in(parent, command, inheritance.output) &&
+      place_sockets(inheritance.listeners, report) && keep()) {
     std::vector<std::string> arguments = {command.name};
     arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
     std::vector<std::string> environment = child_environment(inheritance);
@@ -134,6 +149,11 @@ Ended reap() {
   return ended;
 }
 
+void hold_signals() {
+  const sigset_t set = held_signals();
+  (void)::sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
 void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -147,6 +167,18 @@ std::string sibling_program(const std::string& name) {
   if (length <= 0) return name;
   const std::string own(path.data(), static_cast<std::size_t>(length));
   return parent_directory(own) + "/" + name;
+}
+
+std::string started_from() {
+  const auto* const path = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path == nullptr ? "" : path, error);
+  // Started through /proc or from a place that is gone.
+  if (error || absolute.string().starts_with("/proc/") ||
+      !std::filesystem::equivalent(absolute, "/proc/self/exe", error)) {
+    return std::filesystem::read_symlink("/proc/self/exe", error).string();
+  }
+  return absolute.string();
 }
 
 std::string describe_status(int status) {

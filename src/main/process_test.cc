@@ -40,6 +40,19 @@ class ProcessTest : public testing::Test {
   std::string directory_;
 };
 
+std::string printed_by(const Command& command) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "no pipe";
+  const auto pid = spawn(command, {.listeners = {}, .notify_socket = "", .output = ends[1]});
+  ::close(ends[1]);
+  if (!pid) return pid.error().what;
+  ::waitpid(*pid, nullptr, 0);
+  char text[256];
+  const ssize_t got = ::read(ends[0], text, sizeof text);
+  ::close(ends[0]);
+  return {text, got > 0 ? static_cast<std::size_t>(got) : 0};
+}
+
 std::vector<Listener> two_listeners() {
   std::vector<Listener> out;
   for (const std::string_view name : {ingest_listener, admin_listener}) {
@@ -90,6 +103,26 @@ TEST_F(ProcessTest, a_child_has_no_signal_blocked_and_its_own_process_group) {
                       {}),
             "SigBlk:\nleader\n");
   ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+TEST_F(ProcessTest, a_child_that_holds_signals_has_them_blocked_before_its_first_step) {
+  Command command{"/bin/grep", "grep", {"SigBlk", "/proc/self/status"}};  // No shell: it unblocks.
+  command.holds_signals = true;
+  const std::string said = printed_by(command);
+  const unsigned long blocked = std::stoul(said.substr(said.find('\t')), nullptr, 16);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
+    EXPECT_NE(blocked & 1UL << (signal - 1), 0UL) << signal;
+  }
+  EXPECT_EQ(blocked & 1UL << (SIGCHLD - 1), 0UL);
+}
+
+TEST_F(ProcessTest, what_a_child_prints_goes_where_it_is_to_go) {
+  EXPECT_EQ(printed_by({"/bin/sh", "sh", {"-c", "echo out; echo err >&2"}}), "out\nerr\n");
+}
+
+TEST(StartedFrom, is_the_file_of_this_process) {
+  EXPECT_TRUE(std::filesystem::equivalent(started_from(), "/proc/self/exe"));
+  EXPECT_TRUE(std::filesystem::path(started_from()).is_absolute());
 }
 
 TEST_F(ProcessTest, a_program_that_cannot_be_run_is_an_error_and_leaves_no_child) {

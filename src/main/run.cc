@@ -9,11 +9,18 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 
 #include "base/log.h"
 #include "base/posix_file.h"
+#include "journal/catalog.h"
+#include "journal/cursor.h"
 #include "main/backlog.h"
 #include "main/cli.h"
+#include "main/data_lock.h"
+#include "main/handover.h"
 #include "main/sandbox.h"
 #include "main/supervisor.h"
 
@@ -26,6 +33,9 @@ namespace {
 constexpr int snapshot_fd = 64;
 
 std::string snapshot_path() { return fmt::format("/proc/self/fd/{}", snapshot_fd); }
+
+constexpr std::string_view take_over_flag = "--take-over";
+constexpr std::string_view rehearse_flag = "--rehearse";
 
 constexpr unsigned noexec_seal = 8;  // MFD_NOEXEC_SEAL, since Linux 6.3.
 
@@ -50,27 +60,6 @@ Status adopt(const Loaded& loaded) {
   if (::fcntl(copy.get(), F_ADD_SEALS, seals) != 0) return os_error();
   if (::dup3(copy.get(), snapshot_fd, O_CLOEXEC) < 0) return os_error();
   return {};
-}
-
-Result<std::unique_ptr<FileLock>> lock_data(FileSystem& files, const std::string& data) {
-  const std::string path = data + "/run.lock";
-  auto lock = files.lock(path);
-  if (lock) {
-    auto file = files.open(path, {.write = true, .truncate = true});
-    if (!file) return fail(file);
-    const Status put = write_all(**file, as_bytes(std::to_string(::getpid())), 0, Flush::no);
-    if (!put) return fail(put);
-    return lock;
-  }
-  if (lock.error().os != EWOULDBLOCK) return lock;
-  std::string owner = "?";
-  if (auto file = files.open(path, {}); file) {
-    owner.resize(20);
-    const auto got = (*file)->read_at(std::as_writable_bytes(std::span(owner)), 0);
-    owner.resize(got ? *got : 0);
-  }
-  return fail(ErrorKind::reject,
-              fmt::format("data directory {} is in use by process {}", data, owner));
 }
 
 // What to type into curl to reach a listener: a wildcard address is reached by loopback.
@@ -106,30 +95,114 @@ void report_left_behind(FileSystem& files, const Config& config) {
   }
 }
 
+// What to start this program with again, and the other of its edition.
+struct Programs {
+  std::string inlet;     // Where the next edition of it is looked for.
+  std::string ship;      // The one that goes with this supervisor, whatever becomes of its file.
+  Descriptor ship_file;  // Keeps it.
+  std::vector<std::string> words;  // Of the command line, from "run" on.
+};
+
+Programs find_programs(int argc, char** argv) {
+  Programs programs;
+  programs.inlet = started_from();
+  programs.ship = sibling_program("inlet-ship");
+  programs.ship_file = Descriptor(::open(programs.ship.c_str(), O_PATH | O_CLOEXEC));
+  if (programs.ship_file) {
+    programs.ship = fmt::format("/proc/self/fd/{}", programs.ship_file.get());
+  }
+  programs.words = {"run"};
+  for (int i = 1; i < argc; i++) {
+    if (std::string_view(argv[i]) == take_over_flag) {
+      i++;  // What the upgrade before left was for us alone.
+    } else {
+      programs.words.emplace_back(argv[i]);
+    }
+  }
+  return programs;
+}
+
+// Beside the file that `inlet` leads to now.
+std::string candidate_ship(const std::string& inlet) {
+  std::error_code error;
+  const auto real = std::filesystem::canonical(inlet, error);
+  return parent_directory(error ? inlet : real.string()) + "/inlet-ship";
+}
+
+std::string ship_program(const Programs& programs, Edition edition) {
+  return edition == Edition::running ? programs.ship : candidate_ship(programs.inlet);
+}
+
+Command candidate_test(const Programs& programs, const std::vector<std::string>& arguments,
+                       int kept) {
+  Command test{programs.inlet, "inlet", {"run"}, kept};
+  test.arguments.insert(test.arguments.end(), arguments.begin(), arguments.end());
+  test.arguments.insert(test.arguments.end(),
+                        {std::string(rehearse_flag), std::to_string(handover_version)});
+  return test;
+}
+
+// Comes back only if it fails.
+Error become_candidate(const Programs& programs, int lock, int kept, Handover handover) {
+  handover.lock = lock;
+  handover.configuration = kept;
+  const auto left = leave_handover(handover);
+  Error error{ErrorKind::retry, left ? "" : left.error().what};
+  if (left) {
+    std::vector<std::string> words = {programs.inlet};
+    words.insert(words.end(), programs.words.begin(), programs.words.end());
+    words.insert(words.end(), {std::string(take_over_flag), std::to_string(left->get())});
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    ::execv(programs.inlet.c_str(), arguments.data());
+    error.what = fmt::format("cannot become {}: {}", programs.inlet, std::strerror(errno));
+  }
+  withdraw_handover(handover);
+  return error;
+}
+
 Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags& flags,
-                             const Loaded& loaded) {
+                             const Loaded& loaded, const Programs& programs, int lock) {
   CommonFlags child_flags = flags;
   child_flags.data = loaded.config.data;
   const int kept = loaded.file.empty() ? -1 : snapshot_fd;
   if (kept >= 0) child_flags.config = snapshot_path();
   const std::vector<std::string> arguments = child_flags.arguments();
-  Command serve{"/proc/self/exe", "inlet", {"serve"}, kept};
-  serve.arguments.insert(serve.arguments.end(), arguments.begin(), arguments.end());
-  Command report{sibling_program("inlet-ship"), "inlet-ship", {"--cloudwatch"}, kept};
-  report.arguments.insert(report.arguments.end(), arguments.begin(), arguments.end());
   return {
       .files = files,
       .clock = clock,
-      .serve = std::move(serve),
+      .serve =
+          [arguments, kept, &programs](Edition edition) {
+            const bool own = edition == Edition::running;
+            Command serve{own ? "/proc/self/exe" : programs.inlet, "inlet", {"serve"}, kept, true};
+            serve.arguments.insert(serve.arguments.end(), arguments.begin(), arguments.end());
+            return serve;
+          },
       .ship =
-          [arguments, kept, path = sibling_program("inlet-ship")](const std::string& sink,
-                                                                  bool drain) {
-            Command ship{path, "inlet-ship", {sink}, kept};
+          [arguments, kept, &programs](Edition edition, const std::string& sink, bool drain) {
+            Command ship{ship_program(programs, edition), "inlet-ship", {sink}, kept, true};
             if (drain) ship.arguments.push_back("--drain");
             ship.arguments.insert(ship.arguments.end(), arguments.begin(), arguments.end());
             return ship;
           },
-      .report = std::move(report),
+      .report =
+          [arguments, kept, &programs](Edition edition) {
+            Command report{ship_program(programs, edition), "inlet-ship", {"--cloudwatch"}, kept};
+            report.holds_signals = true;
+            report.arguments.insert(report.arguments.end(), arguments.begin(), arguments.end());
+            return report;
+          },
+      .tests =
+          [arguments, kept, &programs] {
+            return std::vector<Command>{
+                candidate_test(programs, arguments, kept),
+                {candidate_ship(programs.inlet), "inlet-ship", {"--version"}}};
+          },
+      .become =
+          [kept, lock, &programs](Handover handover) {
+            return become_candidate(programs, lock, kept, std::move(handover));
+          },
       .load = [&files, flags] { return load_config(files, flags); },
       .adopt = adopt,
       .ready = [tls = !loaded.config.server.tls_cert.empty()](
@@ -137,14 +210,34 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
   };
 }
 
-Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& loaded) {
+Result<std::vector<Listener>> take_sockets(const Handover& handover) {
+  std::vector<Listener> listeners;
+  for (const Handover::Socket& socket : handover.sockets) {
+    auto listener = take_listener(socket.name, Descriptor(socket.fd));
+    if (!listener) return fail(listener);
+    listeners.push_back(std::move(*listener));
+  }
+  return listeners;
+}
+
+// Objects written by whoever adopts this directory are to have the names this node would give.
+Status note_name(FileSystem& files, const Config& config) {
+  const std::string path = fmt::format("{}/{}", config.data, node_name_file);
+  auto file = files.open(path, {.write = true, .create = true, .truncate = true});
+  if (!file) return fail(file);
+  return write_all(**file, as_bytes(config.node.name), 0, Flush::yes);
+}
+
+Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& loaded,
+                 const Programs& programs, const std::optional<Handover>& before) {
   const Config& config = loaded.config;
   SystemClock clock;
   if (const Status made = files.make_directories(config.data); !made) return made;
-  const auto lock = lock_data(files, config.data);
+  const auto lock = before ? Result<Descriptor>(Descriptor(before->lock)) : lock_data(config.data);
   if (!lock) return fail(lock);
+  if (const Status noted = note_name(files, config); !noted) log_warn("run", noted.error().what);
   if (const Status adopted = adopt(loaded); !adopted) return adopted;
-  auto listeners = take_or_open_listeners(config.server);
+  auto listeners = before ? take_sockets(*before) : take_or_open_listeners(config.server);
   if (!listeners) return fail(listeners);
   for (const Listener& listener : *listeners) {
     log_info("run", "listening",
@@ -152,10 +245,31 @@ Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& load
   }
   raise_descriptor_limit();
   enter_sandbox(ProcessKind::supervisor, sandbox_options());
-  Supervisor supervisor(make_world(files, clock, flags, loaded), config, std::move(*listeners));
+  Supervisor supervisor(make_world(files, clock, flags, loaded, programs, lock->get()), config,
+                        std::move(*listeners));
+  if (before) supervisor.take_over(*before);
   const Status ran = supervisor.run();
   report_left_behind(files, supervisor.config());
   return ran;
+}
+
+// Whether this program could take over from the one that asks: it understands what that leaves,
+// the configuration, and the journal. Changes nothing.
+int rehearse(FileSystem& files, const Config& config, int version_of_handover) {
+  if (version_of_handover != handover_version) {
+    return report_fault({ErrorKind::reject, "the running version cannot be taken over from"});
+  }
+  const std::string& journal = config.journal.path;
+  if (files.list(journal)) {
+    const auto catalog = journal::read_catalog(files, journal, journal::Look::quick);
+    if (!catalog) return report_fault(catalog.error());
+    for (const SinkConfig& sink : config.sinks) {
+      const auto cursor = journal::read_cursor(files, journal, sink.name);
+      if (!cursor) return report_fault(cursor.error());
+    }
+  }
+  fmt::print("inlet {}\n", version);
+  return exit_fine;
 }
 
 }  // namespace
@@ -166,16 +280,33 @@ int run_command(int argc, char** argv) {
       "starts again what dies. SIGTERM drains, SIGHUP reloads.",
       "inlet run");
   CommonFlags flags;
+  int take_over = -1;
+  int rehearsed = -1;
   add_common_flags(app, flags);
+  // Between us and ourselves: in no help.
+  app.add_option(std::string(take_over_flag), take_over)->group("");
+  app.add_option(std::string(rehearse_flag), rehearsed)->group("");
   if (const auto code = parse(app, argc, argv)) return *code;
   protect_files_and_memory(sandbox_options());
 
   PosixFileSystem files;
-  const Loaded loaded = load_config(files, flags);
+  std::optional<Handover> before;
+  CommonFlags first = flags;
+  if (take_over >= 0) {
+    auto handover = take_handover(take_over);
+    if (!handover) return report_fault(handover.error());
+    before = std::move(*handover);
+    // What is in force goes on; SIGHUP reads the file itself.
+    if (before->configuration >= 0) {
+      first.config = fmt::format("/proc/self/fd/{}", before->configuration);
+    }
+  }
+  const Loaded loaded = load_config(files, first);
   for (const std::string& mistake : loaded.mistakes) report_mistake(mistake);
   if (!loaded.mistakes.empty()) return exit_mistake;
   set_log_level(loaded.config.log.level);
-  const Status done = supervise(files, flags, loaded);
+  if (rehearsed >= 0) return rehearse(files, loaded.config, rehearsed);
+  const Status done = supervise(files, flags, loaded, find_programs(argc, argv), before);
   return done ? exit_fine : report_fault(done.error());
 }
 

@@ -6,6 +6,7 @@
 // comes early is kept until it can be obeyed.
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -17,9 +18,11 @@
 
 #include "base/log.h"
 #include "base/posix_file.h"
+#include "main/adoption.h"
 #include "main/backlog.h"
 #include "main/cli.h"
 #include "main/cloudwatch_command.h"
+#include "main/process.h"
 #include "main/sandbox.h"
 #include "main/ship_again.h"
 #include "main/sink_factory.h"
@@ -29,6 +32,7 @@
 namespace inlet::main {
 namespace {
 
+constexpr Microseconds adoption_us = 10LL * 365 * 24 * 3600 * 1'000'000;  // However long it takes.
 constexpr Microseconds replica_poll_us = 1'000;  // Clients wait for this sink.
 
 sigset_t end_signals() {
@@ -108,6 +112,7 @@ int ship(int argc, char** argv) {
   bool cloudwatch = false;
   std::string replay_from;
   std::string replay_to;
+  std::string adopted;
   add_common_flags(app, flags);
   app.add_option("SINK", name, "name of the sink");
   app.add_flag("--cloudwatch", cloudwatch, "report to CloudWatch instead, see [cloudwatch]");
@@ -115,14 +120,21 @@ int ship(int argc, char** argv) {
   app.add_flag("--redrive", redrive, "send the sink's dead letters to it again, then exit");
   app.add_option("--replay-from", replay_from, "deliver again what came since then, then exit");
   app.add_option("--replay-to", replay_to, "and before then (default: now)");
+  app.add_option("--adopt", adopted, "")->group("");  // For inlet adopt: in no help.
   app.add_flag("--progress", progress, "a line a second, even if not on a terminal");
   if (const auto code = parse(app, argc, argv)) return *code;
 
   PosixFileSystem files;
-  const auto config = require_config(files, flags);
+  auto config = require_config(files, flags);
   if (!config) return exit_mistake;
   if (cloudwatch) return report_to_cloudwatch(*config);
   if (name.empty()) return report_mistake("SINK is required");
+  if (!adopted.empty()) {
+    auto theirs = config_for(files, adopted, std::move(*config));
+    if (!theirs) return report_mistake(theirs.error().what);
+    config = std::move(*theirs);
+    config->server.flush_deadline_us = adoption_us;
+  }
   std::vector<std::string_view> names;
   for (const SinkConfig& sink : config->sinks) names.push_back(sink.name);
   const auto sink = std::ranges::find(config->sinks, name, &SinkConfig::name);
@@ -140,8 +152,8 @@ int ship(int argc, char** argv) {
 }  // namespace inlet::main
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // A destination that hangs up is an error to handle.
-  const sigset_t set = inlet::main::end_signals();
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);       // A destination that hangs up is an error to handle.
+  ::prctl(PR_SET_NAME, "inlet-ship");  // Started by way of /proc, it would be called otherwise.
+  inlet::main::hold_signals();
   return inlet::main::ship(argc, argv);
 }

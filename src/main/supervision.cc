@@ -64,8 +64,20 @@ Next after_exit(const Exit& exit) {
   if (exit.phase == Phase::stopping || exit.intent == Intent::stop) return Next::gone;
   if (exit.role != Role::ship && exit.phase != Phase::running) return Next::gone;
   if (exit.intent == Intent::restart) return Next::start_now;
-  if (exit.phase != Phase::ships_draining) return Next::start_later;
-  return exit.ending == Ending::fault ? Next::start_later : Next::gone;
+  if (exit.phase == Phase::ships_draining && exit.ending != Ending::fault) return Next::gone;
+  if (exit.phase == Phase::emptying && exit.ending == Ending::fine) return Next::gone;
+  return Next::start_later;
+}
+
+std::string_view name_of(Phase phase) {
+  switch (phase) {
+    case Phase::running: return "running";
+    case Phase::serve_draining: return "draining";
+    case Phase::ships_draining: return "delivering";
+    case Phase::emptying: return "emptying";
+    case Phase::stopping: return "stopping";
+  }
+  std::unreachable();
 }
 
 Reload plan_reload(const Config& before, const Config& after) {

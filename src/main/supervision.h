@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -39,7 +41,8 @@ enum class Role : unsigned char { serve, ship, report };
 enum class Phase : unsigned char {
   running,
   serve_draining,  // Asked to stop: serve finishes, ships go on.
-  ships_draining,  // serve is gone: ships deliver what is left.
+  ships_draining,  // serve is gone: ships deliver what is left, for so long as they may.
+  emptying,        // The same until nothing is left; then it waits to be ended.
   stopping,        // Everything ends now.
 };
 
@@ -62,6 +65,9 @@ struct Exit {
 
 enum class Next : unsigned char { start_now, start_later, gone };
 [[nodiscard]] Next after_exit(const Exit& exit);
+
+// As run.json says it: "running", "draining", "delivering", "emptying", "stopping".
+[[nodiscard]] std::string_view name_of(Phase phase);
 
 // What it takes to get from one configuration to another.
 struct Reload {

@@ -22,14 +22,15 @@ TEST(Backoff, doubles_to_its_most_and_starts_over_after_a_long_life) {
 
 TEST(AfterExit, every_combination_has_the_answer_the_rules_give) {
   for (const Role role : {Role::serve, Role::ship, Role::report}) {
-    for (const Phase phase :
-         {Phase::running, Phase::serve_draining, Phase::ships_draining, Phase::stopping}) {
+    for (const Phase phase : {Phase::running, Phase::serve_draining, Phase::ships_draining,
+                              Phase::emptying, Phase::stopping}) {
       for (const Intent intent : {Intent::run, Intent::restart, Intent::stop}) {
         for (const Ending ending : {Ending::fine, Ending::left_behind, Ending::fault}) {
           const bool stopped = phase == Phase::stopping || intent == Intent::stop;
           const bool door_closes = role != Role::ship && phase != Phase::running;
-          const bool emptied =
-              phase == Phase::ships_draining && intent == Intent::run && ending != Ending::fault;
+          const bool settled = (phase == Phase::ships_draining && ending != Ending::fault) ||
+                               (phase == Phase::emptying && ending == Ending::fine);
+          const bool emptied = settled && intent == Intent::run;
           const Next next = after_exit({role, phase, intent, ending});
           if (stopped || door_closes || emptied) {
             EXPECT_EQ(next, Next::gone);

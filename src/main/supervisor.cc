@@ -12,17 +12,36 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
 
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "main/cli.h"
 
 namespace inlet::main {
 namespace {
 
+constexpr Microseconds settled_us = 1'000'000;  // A child that has lived so long is well.
+constexpr std::string_view serve_name = "serve";
+constexpr std::string_view ship_prefix = "ship-";
+constexpr std::string_view report_name = "cloudwatch";
+
 std::string child_name(Role role, const std::string& sink) {
-  if (role == Role::report) return "cloudwatch";
-  return role == Role::serve ? "serve" : "ship-" + sink;
+  switch (role) {
+    case Role::serve: return std::string(serve_name);
+    case Role::ship: return std::string(ship_prefix) + sink;
+    case Role::report: return std::string(report_name);
+  }
+  std::unreachable();
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.string();
 }
 
 std::unexpected<Error> os_error(const char* call) {
@@ -31,13 +50,18 @@ std::unexpected<Error> os_error(const char* call) {
 }
 
 // A datagram socket under an abstract name that the kernel picks.
-Result<std::string> open_notifications(Descriptor& out) {
+Status open_notifications(Descriptor& out) {
   out = Descriptor(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (::bind(out.get(), reinterpret_cast<sockaddr*>(&address), sizeof address.sun_family) != 0) {
     return os_error("bind the notification socket");
   }
+  return {};
+}
+
+Result<std::string> socket_name(const Descriptor& out) {
+  sockaddr_un address{};
   socklen_t bytes = sizeof address;
   if (::getsockname(out.get(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
     return os_error("getsockname of the notification socket");
@@ -49,35 +73,74 @@ Result<std::string> open_notifications(Descriptor& out) {
 
 }  // namespace
 
-Supervisor::Supervisor(World world, Config config, std::vector<Listener> listeners)
-    : world_(std::move(world)), config_(std::move(config)), listeners_(std::move(listeners)) {}
+Supervisor::Supervisor(World world, Config config, std::vector<Listener> listeners,
+                       RolloutLimits limits)
+    : world_(std::move(world)),
+      config_(std::move(config)),
+      listeners_(std::move(listeners)),
+      rollout_([this](const std::string& name, Edition edition) { replace(name, edition); },
+               limits) {}
+
+// What was of the candidate edition is of the running one now: the program it came from is ours.
+void Supervisor::take_over(const Handover& handover) {
+  notifications_ = Descriptor(handover.notifications);
+  was_ready_ = true;
+  upgrades_ = handover.upgrades;
+  for (const Handover::Process& process : handover.processes) {
+    const std::string_view name = process.name;
+    Child child;
+    if (name.starts_with(ship_prefix)) {
+      child.role = Role::ship;
+      child.sink = name.substr(ship_prefix.size());
+    } else if (name == report_name) {
+      child.role = Role::report;
+    } else if (name != serve_name) {
+      continue;  // The version that started it knew what it was; it ends with our pid.
+    }
+    child.pid = process.pid;
+    child.started_us = process.started_us;
+    child.restarts = process.restarts;
+    children_.emplace(name, std::move(child));
+  }
+  UpgradeNote note = handover.upgrade;
+  note.stage.clear();
+  note.outcome = "upgraded";
+  log_info("run", "upgraded", {{"from", note.from}, {"to", note.to}});
+  rollout_.set_note(std::move(note));
+}
 
 Status Supervisor::run() {
   if (const Status open = open_ears(); !open) return open;
+  // Those taken over are there already.
   add_child(Role::serve, "");
   for (const SinkConfig& sink : config_.sinks) add_child(Role::ship, sink.name);
   if (config_.cloudwatch.put) add_child(Role::report, "");
   while (true) {
     turn();
-    if (state_changed_) write_state();
-    if (children_.empty()) break;
+    if (state_changed_ || rollout_.note() != told_) write_state();
+    if (children_.empty() && phase_ != Phase::emptying) break;
     wait();
     hear_signals();
     hear_ready();
     reap_children();
   }
-  (void)world_.files.remove(config_.data + "/run.json");  // Stale, and nothing else.
+  for (const char* file : {"/run.json", "/run.state"}) {
+    (void)world_.files.remove(config_.data + file);  // Stale, and nothing else.
+  }
   return {};
 }
 
 Status Supervisor::open_ears() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) ::sigaddset(&set, signal);
   if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return os_error("block signals");
   signals_ = Descriptor(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return os_error("open a descriptor for signals");
-  auto name = open_notifications(notifications_);
+  if (!notifications_) {
+    if (const Status open = open_notifications(notifications_); !open) return open;
+  }
+  auto name = socket_name(notifications_);
   if (!name) return fail(name);
   notify_socket_ = std::move(*name);
   return {};
@@ -86,6 +149,7 @@ Status Supervisor::open_ears() {
 // Until a signal, a notification or the next time something is due.
 void Supervisor::wait() {
   Microseconds next_us = phase_ == Phase::ships_draining ? flush_until_us_ : never;
+  next_us = std::min(next_us, rollout_.next_us());
   for (const auto& [name, child] : children_) {
     next_us = std::min({next_us, child.start_at_us, child.kill_at_us});
   }
@@ -104,14 +168,21 @@ void Supervisor::hear_signals() {
     const int signal = static_cast<int>(info.ssi_signo);
     if (signal == SIGCHLD) continue;  // reap_children() runs every turn.
     log_info("run", "signal", {{"signal", ::strsignal(signal)}, {"from_pid", info.ssi_pid}});
-    if (signal == SIGHUP) {
-      reload();
-    } else if (phase_ == Phase::running) {
-      begin_drain();
-    } else {
-      stop_now();
-    }
+    const bool queued = info.ssi_code == SI_QUEUE;
+    hear_signal(signal, queued && info.ssi_int == static_cast<int>(Wish::drain));
   }
+}
+
+void Supervisor::hear_signal(int signal, bool drain) {
+  if (signal == SIGHUP) return reload();
+  if (signal == SIGUSR2 && phase_ != Phase::running) return;
+  if (signal == SIGUSR2 && !drain) return begin_upgrade();
+  if (phase_ == Phase::running) {
+    empty_wanted_ = signal == SIGUSR2;
+    return begin_drain();
+  }
+  if (std::exchange(empty_wanted_, false)) return go_on_without_time();
+  stop_now();
 }
 
 void Supervisor::hear_ready() {
@@ -122,12 +193,14 @@ void Supervisor::hear_ready() {
     const std::string_view text(message.data(), static_cast<std::size_t>(got));
     if (!text.starts_with("READY=1")) continue;
     log_info("run", "serve is ready");
+    rollout_.on_ready();
     if (!std::exchange(was_ready_, true)) world_.ready(listeners_);
   }
 }
 
 void Supervisor::reap_children() {
   for (Ended ended = reap(); ended.pid != 0; ended = reap()) {
+    if (rollout_.on_exit(ended.pid, ended.status)) continue;
     const auto found = std::ranges::find_if(
         children_, [&](const auto& entry) { return entry.second.pid == ended.pid; });
     if (found == children_.end()) continue;  // Not ours: adopted as process 1.
@@ -138,10 +211,13 @@ void Supervisor::reap_children() {
 void Supervisor::on_end(const std::string& name, Child& child, int status) {
   const Microseconds now_us = world_.clock.steady_us();
   const Microseconds alive_us = now_us - child.started_us;
-  const Next next = after_exit({child.role, phase_, child.intent, classify_status(status)});
   child.pid = 0;
   child.kill_at_us = never;
   state_changed_ = true;
+  if (child.intent == Intent::run) {
+    rollout_.on_ended(name, child.runs, describe_status(status));  // It may replace the child.
+  }
+  const Next next = after_exit({child.role, phase_, child.intent, classify_status(status)});
   if (next == Next::gone) {
     log_info("run", "process ended", {{"process", name}, {"how", describe_status(status)}});
     children_.erase(std::string(name));
@@ -161,6 +237,7 @@ void Supervisor::on_end(const std::string& name, Child& child, int status) {
 
 // Does all that is due.
 void Supervisor::turn() {
+  turn_upgrade();
   const Microseconds now_us = world_.clock.steady_us();
   for (auto& [name, child] : children_) {
     if (child.pid != 0 && now_us >= child.kill_at_us) {
@@ -175,6 +252,7 @@ void Supervisor::turn() {
   if (phase_ == Phase::ships_draining && now_us >= flush_until_us_) stop_now();
 }
 
+// Nothing if there is one of that name.
 void Supervisor::add_child(Role role, const std::string& sink) {
   Child child;
   child.role = role;
@@ -186,20 +264,26 @@ void Supervisor::add_child(Role role, const std::string& sink) {
 void Supervisor::start(const std::string& name, Child& child) {
   const Microseconds now_us = world_.clock.steady_us();
   child.intent = Intent::run;
-  const bool drain = phase_ == Phase::ships_draining;
-  const auto pid = child.role == Role::serve  ? spawn(world_.serve, {listeners_, notify_socket_})
-                   : child.role == Role::ship ? spawn(world_.ship(child.sink, drain), {})
-                                              : spawn(world_.report, {});
+  const bool serve = child.role == Role::serve;
+  const bool drain = phase_ == Phase::ships_draining || phase_ == Phase::emptying;
+  if (serve) hear_ready();  // Of the one before.
+  const auto pid = serve ? spawn(world_.serve(child.edition), {listeners_, notify_socket_})
+                   : child.role == Role::ship
+                       ? spawn(world_.ship(child.edition, child.sink, drain), {})
+                       : spawn(world_.report(child.edition), {});
   if (!pid) {
+    rollout_.on_ended(name, child.edition, pid.error().what);
     const Microseconds delay_us = child.backoff.next(0);
     child.start_at_us = now_us + delay_us;
     log_error("run", pid.error().what, {{"process", name}, {"delay_ms", delay_us / 1000}});
     return;
   }
   child.pid = *pid;
+  child.runs = child.edition;
   child.started_us = now_us;
   child.start_at_us = never;
   state_changed_ = true;
+  rollout_.on_started(name, child.edition, now_us);
   log_info("run", "process started", {{"process", name}, {"pid", child.pid}});
 }
 
@@ -210,8 +294,33 @@ void Supervisor::ask(Child& child, int signal, Microseconds grace_us) {
   child.kill_at_us = std::min(child.kill_at_us, world_.clock.steady_us() + grace_us);
 }
 
+// A process of that edition already there is left alone.
+void Supervisor::replace(const std::string& name, Edition edition) {
+  const auto found = children_.find(name);
+  if (found == children_.end()) return;
+  Child& child = found->second;
+  child.edition = edition;
+  child.intent = Intent::restart;
+  if (child.pid == 0) {
+    child.start_at_us = world_.clock.steady_us();
+  } else if (child.runs == edition && child.kill_at_us == never) {
+    child.intent = Intent::run;
+  } else if (child.role == Role::serve) {
+    // One that never became ready has nothing to finish.
+    const bool busy = edition == Edition::candidate || rollout_.serve_held();
+    ask(child, SIGHUP, busy ? serve_grace_us : stop_grace_us);
+  } else {
+    ask(child, SIGINT, stop_grace_us);
+  }
+}
+
 void Supervisor::begin_drain() {
+  // A candidate that never became ready has nothing to finish.
+  const bool upgrading = rollout_.stage() == Rollout::Stage::replacing;
+  const bool idle = upgrading && !rollout_.serve_held();
+  rollout_.interrupt("the node was told to end");
   phase_ = Phase::serve_draining;
+  state_changed_ = true;
   if (const auto report = children_.find("cloudwatch"); report != children_.end()) {
     if (report->second.pid == 0) {
       children_.erase(report);
@@ -225,12 +334,15 @@ void Supervisor::begin_drain() {
     children_.erase(serve);
     state_changed_ = true;
   } else {
-    ask(serve->second, SIGTERM, config_.server.drain_delay_us + serve_grace_us);
+    const bool never_ready = idle && serve->second.runs == Edition::candidate;
+    ask(serve->second, SIGTERM,
+        never_ready ? stop_grace_us : config_.server.drain_delay_us + serve_grace_us);
   }
 }
 
 void Supervisor::drain_ships() {
-  phase_ = Phase::ships_draining;
+  phase_ = empty_wanted_ ? Phase::emptying : Phase::ships_draining;
+  state_changed_ = true;
   listeners_.clear();  // Nobody accepts any more: refuse, rather than leave clients waiting.
   const Microseconds now_us = world_.clock.steady_us();
   flush_until_us_ = now_us + config_.server.flush_deadline_us + flush_grace_us;
@@ -244,6 +356,17 @@ void Supervisor::drain_ships() {
   }
 }
 
+// Told to end while it was to deliver everything: now the ships have flush_deadline, as they know.
+void Supervisor::go_on_without_time() {
+  if (phase_ != Phase::emptying) return;  // serve drains first.
+  phase_ = Phase::ships_draining;
+  flush_until_us_ = world_.clock.steady_us() + config_.server.flush_deadline_us + flush_grace_us;
+  for (auto& [name, child] : children_) {
+    if (child.pid == 0) child.start_at_us = world_.clock.steady_us();
+  }
+  state_changed_ = true;
+}
+
 void Supervisor::stop_now() {
   if (phase_ == Phase::stopping) return;
   phase_ = Phase::stopping;
@@ -252,8 +375,58 @@ void Supervisor::stop_now() {
   state_changed_ = true;
 }
 
+void Supervisor::begin_upgrade() {
+  if (rollout_.stage() != Rollout::Stage::idle) return;
+  const Microseconds now_us = world_.clock.steady_us();
+  if (upgrades_ >= upgrades_max) {
+    return rollout_.refuse(
+        world_.clock.wall_us(), std::string(version),
+        fmt::format("this process was upgraded {} times; start it anew", upgrades_));
+  }
+  std::vector<Rollout::Member> members;
+  for (const auto& [name, child] : children_) {
+    if (child.intent == Intent::stop) continue;
+    const bool settled = child.pid != 0 && now_us - child.started_us >= settled_us;
+    members.push_back({name, child.role == Role::serve || settled});
+  }
+  const auto serve = std::ranges::find(members, "serve", &Rollout::Member::name);
+  if (serve != members.end()) std::rotate(members.begin(), serve, serve + 1);
+  rollout_.begin(world_.clock.wall_us(), std::string(version), world_.tests(), std::move(members),
+                 now_us);
+}
+
+void Supervisor::turn_upgrade() {
+  rollout_.turn(world_.clock.steady_us());
+  if (rollout_.stage() == Rollout::Stage::proven) hand_over();
+  if (rollout_.stage() == Rollout::Stage::idle && std::exchange(reload_wanted_, false)) reload();
+}
+
+// Comes back only if it fails.
+void Supervisor::hand_over() {
+  write_state();
+  Handover handover;
+  handover.notifications = notifications_.get();
+  handover.upgrade = rollout_.note();
+  handover.upgrades = upgrades_ + 1;
+  for (const Listener& listener : listeners_) {
+    handover.sockets.push_back({listener.name, listener.socket.get()});
+  }
+  for (const auto& [name, child] : children_) {
+    if (child.pid == 0) continue;
+    handover.processes.push_back({name, child.pid, child.started_us, child.restarts});
+  }
+  if (reload_wanted_) ::raise(SIGHUP);  // Blocked, it waits for who comes.
+  log_info("run", "upgrade: handing over", {{"to", rollout_.note().to}});
+  rollout_.fail(world_.become(std::move(handover)).what);
+}
+
 void Supervisor::reload() {
   if (phase_ != Phase::running) return;
+  if (rollout_.stage() != Rollout::Stage::idle) {
+    reload_wanted_ = true;
+    log_info("run", "an upgrade is under way; the configuration is read after it");
+    return;
+  }
   const Loaded loaded = world_.load();
   if (!loaded.mistakes.empty()) {
     for (const std::string& mistake : loaded.mistakes) log_error("run", mistake);
@@ -337,7 +510,9 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
 
 void Supervisor::write_state() {
   state_changed_ = false;
-  std::string out = fmt::format("{{\"pid\":{}", ::getpid());
+  told_ = rollout_.note();
+  std::string out = fmt::format("{{\"pid\":{},\"version\":\"{}\",\"phase\":\"{}\"", ::getpid(),
+                                version, phase_name());
   for (const Listener& listener : listeners_) {
     out += listener.name == ingest_listener ? ",\"listen\":" : ",\"admin\":";
     append_json_string(out, listener.address.text());
@@ -355,11 +530,29 @@ void Supervisor::write_state() {
   }
   out += fmt::format("}},\"restarts\":{{{}}}}}\n", restarts);
 
-  const std::string path = config_.data + "/run.json";
+  write_file("run.json", out);
+
+  NodeState state{.pid = ::getpid(),
+                  .version = std::string(version),
+                  .phase = phase_name(),
+                  .journal = absolute_path(config_.journal.path),
+                  .sinks = {},
+                  .upgrade = told_};
+  for (const SinkConfig& sink : config_.sinks) state.sinks.push_back(sink.name);
+  write_file(node_state_file, encode_node_state(state));
+}
+
+std::string Supervisor::phase_name() const {
+  if (phase_ == Phase::emptying && children_.empty()) return "empty";
+  return std::string(name_of(phase_));
+}
+
+void Supervisor::write_file(std::string_view name, std::string_view text) {
+  const std::string path = fmt::format("{}/{}", config_.data, name);
   const Status written = [&]() -> Status {
     auto file = world_.files.open(path + ".tmp", {.write = true, .create = true, .truncate = true});
     if (!file) return fail(file);
-    if (const Status put = write_all(**file, as_bytes(out), 0, Flush::no); !put) return put;
+    if (const Status put = write_all(**file, as_bytes(text), 0, Flush::no); !put) return put;
     return world_.files.rename(path + ".tmp", path);
   }();
   if (!written) log_warn("run", written.error().what);

@@ -11,12 +11,18 @@
 //                             started again to drain
 //   second                    SIGINT to all, SIGKILL to what is left after stop_grace_us
 //   SIGHUP                    reads the configuration again and applies the difference
+//   SIGUSR2                   a wish (node_state.h): to be upgraded in place, or to deliver all
+//                             there is and then wait to be ended
+//
+// An upgrade (rollout.h) replaces the children one by one and then the supervisor itself, in the
+// same process, by exec. Until that moment the old program decides, so a bad new one changes
+// nothing that is not taken back.
 //
 // Invariants:
 //   - between any two turns of the loop every child is running, waiting for its time to be started,
 //     or not in children_ at all.
 //   - every signal that asks a child to end has a time at which SIGKILL follows.
-//   - <data>/run.json says which process is which; it is replaced whole on every change.
+//   - <data>/run.json and run.state say what is going on; they are replaced whole on every change.
 //
 // One thread, and the only one in its process: signals are blocked and it forks.
 
@@ -33,15 +39,20 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "main/config.h"
+#include "main/edition.h"
+#include "main/handover.h"
 #include "main/listeners.h"
 #include "main/process.h"
+#include "main/rollout.h"
 #include "main/supervision.h"
 
 namespace inlet::main {
 
 inline constexpr Microseconds stop_grace_us = 2'000'000;    // From SIGINT to SIGKILL.
 inline constexpr Microseconds serve_grace_us = 30'000'000;  // For serve to finish, after its delay.
-inline constexpr Microseconds flush_grace_us = 1'000'000;   // Ships keep flush_deadline themselves.
+// Filters of system calls add up in one process, and the kernel takes no more at some point.
+inline constexpr std::uint64_t upgrades_max = 50;
+inline constexpr Microseconds flush_grace_us = 1'000'000;  // Ships keep flush_deadline themselves.
 
 class Supervisor {
  public:
@@ -49,17 +60,27 @@ class Supervisor {
   struct World {
     FileSystem& files;
     Clock& clock;
-    Command serve;
-    std::function<Command(const std::string& sink, bool drain)> ship;  // drain: deliver and exit.
-    Command report;
+    std::function<Command(Edition)> serve;
+    // drain: deliver and exit.
+    std::function<Command(Edition, const std::string& sink, bool drain)> ship;
+    std::function<Command(Edition)> report;
+    std::function<std::vector<Command>()> tests;  // Of the candidates, see rollout.h.
+    // Becomes the candidate; comes back only if that fails. The lock and the configuration are
+    // its to add.
+    std::function<Error(Handover)> become;
     std::function<Loaded()> load;                // For SIGHUP.
     std::function<Status(const Loaded&)> adopt;  // Before children are started with it.
     std::function<void(const std::vector<Listener>&)> ready;  // serve answers for the first time.
   };
 
-  Supervisor(World world, Config config, std::vector<Listener> listeners);
+  Supervisor(World world, Config config, std::vector<Listener> listeners,
+             RolloutLimits limits = {});
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
+
+  // Goes on where another program left off in this process; before run(). Its sockets are the
+  // listeners given above.
+  void take_over(const Handover& handover);
 
   // Until a signal ends it and every child is gone.
   [[nodiscard]] Status run();
@@ -74,7 +95,9 @@ class Supervisor {
     Role role = Role::serve;
     std::string sink;  // Of a ship.
     Intent intent = Intent::run;
-    pid_t pid = 0;  // 0: not running.
+    Edition edition = Edition::running;  // To be started next.
+    Edition runs = Edition::running;     // Of the process there is.
+    pid_t pid = 0;                       // 0: not running.
     Microseconds started_us = 0;
     Microseconds start_at_us = never;
     Microseconds kill_at_us = never;
@@ -86,6 +109,7 @@ class Supervisor {
   Status open_ears();
   void wait();
   void hear_signals();
+  void hear_signal(int signal, bool drain);
   void hear_ready();
   void reap_children();
   void on_end(const std::string& name, Child& child, int status);
@@ -94,12 +118,19 @@ class Supervisor {
   void add_child(Role role, const std::string& sink);
   void start(const std::string& name, Child& child);
   void ask(Child& child, int signal, Microseconds grace_us);
+  void replace(const std::string& name, Edition edition);
   void begin_drain();
   void drain_ships();
+  void go_on_without_time();
   void stop_now();
+  void begin_upgrade();
+  void turn_upgrade();
+  void hand_over();
   void reload();
   Status apply(const Reload& plan, const Loaded& loaded);
   void write_state();
+  void write_file(std::string_view name, std::string_view text);
+  [[nodiscard]] std::string phase_name() const;
 
   World world_;
   Config config_;
@@ -110,6 +141,11 @@ class Supervisor {
   Children children_;
   Phase phase_ = Phase::running;
   Microseconds flush_until_us_ = never;
+  bool empty_wanted_ = false;   // Of the drain under way: until nothing is left.
+  bool reload_wanted_ = false;  // It came during an upgrade.
+  Rollout rollout_;
+  std::uint64_t upgrades_ = 0;  // Of this process.
+  UpgradeNote told_;            // As last written.
   bool was_ready_ = false;
   bool state_changed_ = true;
 };

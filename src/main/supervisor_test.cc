@@ -4,6 +4,7 @@
 
 #include "main/supervisor.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +52,24 @@ class SupervisorTest : public testing::Test {
     return {"/bin/sh", name, {"-c", text, name}};
   }
 
+  // The candidate notes its start as "NAME start_new", and first does what new_serve_ says.
+  [[nodiscard]] Command of_edition(Command command, Edition edition) const {
+    if (edition == Edition::running) return command;
+    if (command.name == "serve") {
+      std::string& script = command.arguments[1];
+      script.insert(script.find('\n') + 1, new_serve_);
+    }
+    command.arguments.emplace_back("_new");
+    return command;
+  }
+
+  // In place of another program: notes what it was given, and fails if it is to.
+  [[nodiscard]] Error become(const Handover& handover) const {
+    std::ofstream(config_.data + "/handover") << encode_handover(handover);
+    if (becomes_) ::_exit(0);
+    return {ErrorKind::retry, "no exec today"};
+  }
+
   void supervise(const Command& serve, const Command& ship) {
     supervisor_ = ::fork();
     if (supervisor_ != 0) return;
@@ -61,17 +80,19 @@ class SupervisorTest : public testing::Test {
     if (listener) listeners.push_back(std::move(*listener));
     Supervisor supervisor({.files = files,
                            .clock = clock,
-                           .serve = serve,
+                           .serve = [&](Edition edition) { return of_edition(serve, edition); },
                            .ship =
-                               [&](const std::string&, bool drain) {
-                                 Command command = ship;
+                               [&](Edition edition, const std::string&, bool drain) {
+                                 Command command = of_edition(ship, edition);
                                  if (drain) command.arguments.emplace_back("_to_drain");
                                  return command;
                                },
+                           .tests = [&] { return tests_; },
+                           .become = [&](const Handover& handover) { return become(handover); },
                            .load = [&] { return loaded(); },
                            .adopt = [](const Loaded&) { return Status(); },
                            .ready = [](const std::vector<Listener>&) {}},
-                          config_, std::move(listeners));
+                          config_, std::move(listeners), limits_);
     const Status done = supervisor.run();
     ::_exit(done ? 0 : 1);
   }
@@ -93,6 +114,17 @@ class SupervisorTest : public testing::Test {
     return out.str();
   }
   [[nodiscard]] std::string events() const { return text_of("events"); }
+  [[nodiscard]] std::size_t count(const std::string& text) const {
+    const std::string all = events();
+    std::size_t found = 0;
+    for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) {
+      found++;
+    }
+    return found;
+  }
+  [[nodiscard]] UpgradeNote upgrade() const {
+    return decode_node_state(text_of("run.state")).upgrade;
+  }
 
   // The pid run.json gives for a child; 0: none.
   [[nodiscard]] pid_t pid_of(const std::string& child) const {
@@ -134,6 +166,10 @@ class SupervisorTest : public testing::Test {
 
   SystemClock clock_;
   Config config_;
+  std::vector<Command> tests_ = {{"/bin/echo", "echo", {"inlet 9.9.9"}}};
+  std::string new_serve_;  // What the candidate's script does first.
+  bool becomes_ = true;
+  RolloutLimits limits_{.ship_trial_us = 200'000};
   pid_t supervisor_ = 0;
 };
 
@@ -231,6 +267,121 @@ TEST_F(SupervisorTest, a_reload_starts_and_stops_ships_and_keeps_the_others) {
   ::kill(supervisor_, SIGHUP);
   EXPECT_TRUE(eventually([&] { return pid_of("ship-archive") == 0; }));
   EXPECT_NE(pid_of("ship-mirror"), 0);
+}
+
+// ---- Upgrades.
+
+Command saying_ready(Command serve) {
+  // As notify_ready() does, in what every system has that can send a datagram.
+  static constexpr std::string_view say_ready =
+      "python3 -c 'import os,socket; s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); "
+      "s.sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"].replace(\"@\",\"\\0\",1))'\n";
+  std::string& script = serve.arguments[1];
+  script.insert(script.find("while"), say_ready);
+  return serve;
+}
+
+TEST_F(SupervisorTest, an_upgrade_replaces_serve_then_ships_then_hands_everything_over) {
+  supervise(saying_ready(script("serve", {"TERM 0", "HUP 0"})),
+            script("ship", {"TERM 0", "INT 0"}));
+  ASSERT_TRUE(all_started());
+  const pid_t serve = pid_of("serve");
+  ::kill(supervisor_, SIGUSR2);
+  EXPECT_EQ(end_of_supervisor(), 0);  // It became what _exit(0) is.
+  EXPECT_TRUE(events().ends_with("serve HUP\nserve start_new\nship INT\nship start_new\n"))
+      << events();
+  const NodeState state = decode_node_state(text_of("run.state"));
+  EXPECT_EQ(state.upgrade.to, "9.9.9");
+  EXPECT_EQ(state.upgrade.stage, "supervisor");
+  EXPECT_NE(text_of("handover").find("process serve "), std::string::npos);
+  EXPECT_EQ(text_of("handover").find(fmt::format("process serve {} ", serve)), std::string::npos);
+}
+
+TEST_F(SupervisorTest, an_upgrade_that_cannot_hand_over_goes_back) {
+  becomes_ = false;
+  supervise(saying_ready(script("serve", {"TERM 0", "HUP 0"})),
+            script("ship", {"TERM 0", "INT 0"}));
+  ASSERT_TRUE(all_started());
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return upgrade().outcome == "returned"; })) << events();
+  EXPECT_EQ(upgrade().why, "no exec today");
+  EXPECT_EQ(count("start_new"), 2U);
+  EXPECT_TRUE(eventually([&] { return count("serve start\n") == 2 && count("ship start\n") == 2; }))
+      << events();
+}
+
+TEST_F(SupervisorTest, a_candidate_that_fails_its_test_touches_nothing) {
+  tests_ = {{"/bin/sh", "sh", {"-c", "echo oh no; exit 1"}}};
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  const pid_t serve = pid_of("serve");
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return upgrade().outcome == "refused"; }));
+  EXPECT_EQ(upgrade().why, "/bin/sh ended with exit code 1: oh no");
+  EXPECT_EQ(pid_of("serve"), serve);
+}
+
+TEST_F(SupervisorTest, a_test_that_does_not_end_is_killed_and_refused) {
+  limits_.test_us = 300'000;
+  tests_ = {{"/bin/sh", "sh", {"-c", "exec sleep 1000"}}};
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return upgrade().outcome == "refused"; }));
+  EXPECT_NE(upgrade().why.find("did not end its test"), std::string::npos);
+}
+
+TEST_F(SupervisorTest, a_candidate_serve_that_is_never_ready_gives_way_to_the_one_before) {
+  limits_.ready_us = 300'000;
+  new_serve_ = "trap '' HUP\nsay start$1\nexec sleep 1000\n";
+  supervise(saying_ready(script("serve", {"TERM 0", "HUP 0"})), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  const pid_t ship = pid_of("ship-archive");
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return upgrade().outcome == "returned"; })) << events();
+  EXPECT_TRUE(eventually([&] { return count("serve start\n") == 2; })) << events();
+  EXPECT_EQ(pid_of("ship-archive"), ship);
+}
+
+TEST_F(SupervisorTest, a_candidate_serve_that_dies_gives_way_to_the_one_before) {
+  new_serve_ = "exit 7\n";
+  supervise(saying_ready(script("serve", {"TERM 0", "HUP 0"})), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return upgrade().outcome == "returned"; })) << events();
+  EXPECT_EQ(upgrade().why, "serve of version 9.9.9 ended with exit code 7");
+}
+
+TEST_F(SupervisorTest, a_node_that_is_told_to_end_during_an_upgrade_ends_soon) {
+  new_serve_ = "trap '' TERM HUP\nsay start$1\nexec sleep 1000\n";
+  supervise(saying_ready(script("serve", {"TERM 0", "HUP 0"})), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  ::kill(supervisor_, SIGUSR2);
+  ASSERT_TRUE(eventually_says("start_new"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+}
+
+TEST_F(SupervisorTest, a_node_that_is_to_be_emptied_delivers_all_and_stays) {
+  config_.server.flush_deadline_us = 0;  // Must not matter.
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 3"}));
+  ASSERT_TRUE(all_started());
+  ASSERT_TRUE(ask_node({.pid = supervisor_}, Wish::drain));
+  ASSERT_TRUE(eventually_says("ship start_to_drain"));  // It had left something behind.
+  EXPECT_EQ(decode_node_state(text_of("run.state")).phase, "emptying");
+  EXPECT_EQ(::waitpid(supervisor_, nullptr, WNOHANG), 0);
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+}
+
+TEST_F(SupervisorTest, an_emptied_node_waits_to_be_ended) {
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started());
+  ASSERT_TRUE(ask_node({.pid = supervisor_}, Wish::drain));
+  ASSERT_TRUE(eventually([&] { return decode_node_state(text_of("run.state")).phase == "empty"; }));
+  EXPECT_EQ(::waitpid(supervisor_, nullptr, WNOHANG), 0);
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
 }
 
 TEST_F(SupervisorTest, a_reload_with_mistakes_changes_nothing) {

@@ -1,8 +1,7 @@
 #!/bin/bash
-# Waits until Auto Scaling wants this instance gone. By then it is out of the load balancer, and
-# Inlet still runs and delivers: waits for the journal to be empty, stops the container, and lets
-# the termination go on. What no sink took in time is kept as a snapshot of the data volume, and the
-# alarm topic is told.
+# Waits until Auto Scaling wants this instance gone. By then it is out of the load balancer: has
+# Inlet stop accepting and deliver all it has, stops the container, and lets the termination go on.
+# What no sink took in time is kept as a snapshot of the data volume, and the alarm topic is told.
 set -uo pipefail
 . "$(dirname "$0")/instance.sh"
 
@@ -12,18 +11,11 @@ empty_limit_s=${INLET_EMPTY_LIMIT_S:-3600}
 heartbeat_s=${INLET_HEARTBEAT_S:-60} # the hook's timeout is 300 s
 stop_s=90
 
-admin_url() {
-  local address
-  # Of its own network where it has one; on the host's there is none.
-  address=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1")
-  echo "${INLET_ADMIN:-http://${address:-127.0.0.1}:8081}"
-}
-
-# How many records some sink has not got; nothing while nobody answers.
-records_waiting() {
-  curl -sf -m 5 "$(admin_url "$1")/metrics" |
-    awk '/^inlet_sink_lag_records[{ ]/ { sum += $NF; found = 1 }
-      END { if (found) printf "%.0f\n", sum }'
+# Ends the door of the node in that container and waits until every sink has everything, or for so
+# many seconds. How many records some sink has not got then; nothing if nobody answers.
+deliver_all() {
+  docker exec "$1" inlet drain --data /var/lib/inlet --timeout "$2" --json |
+    sed -n 's/.*"records_left":\([0-9]*\).*/\1/p'
 }
 
 keep_volume() {
@@ -56,9 +48,11 @@ mapfile -t containers < <(docker ps -q) # Inlet's is the only one here.
 left=unknown
 if ((${#containers[@]} > 0)); then
   for ((waited_s = 0; waited_s < empty_limit_s; waited_s += poll_s)); do
-    left=$(records_waiting "${containers[0]}")
-    [[ $left == 0 ]] && break
-    sleep "$poll_s"
+    began_s=$SECONDS
+    left=$(deliver_all "${containers[0]}" $((empty_limit_s - waited_s)))
+    [[ -n $left ]] && break
+    waited_s=$((waited_s + SECONDS - began_s))
+    sleep "$poll_s" # It may be starting again.
   done
   docker stop --time "$stop_s" "${containers[@]}"
 fi
