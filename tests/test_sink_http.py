@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -108,6 +109,26 @@ def test_a_receiver_that_is_down_keeps_nobody_from_sending(make_node, receiver):
     assert len(node.wait_events(50)) == 50  # The other sink is not touched.
     receiver.up()
     assert data(wait_for(receiver, 50)) == list(range(50))
+
+
+def test_a_receiver_that_is_down_is_what_the_node_says_is_wrong(make_node, receiver):
+    node = make_node(settings(receiver.url())).start()
+
+    def cause():
+        return [c["text"] for c in node.status()["health"]["causes"] if c["level"] == "Warning" and
+                "has taken nothing" in c["text"]]
+    send(node, "web", numbers(0, 1))
+    wait_for(receiver, 1)
+    assert cause() == []
+    receiver.down()
+    down = time.monotonic()
+    send(node, "web", numbers(1, 2))
+    (text,) = wait_until(cause, "the cause is told", 30)
+    print(f"told after {time.monotonic() - down:.1f} s: {text}")
+    assert f"127.0.0.1:{receiver.port}" in text
+    receiver.up()
+    wait_for(receiver, 2)
+    wait_until(lambda: cause() == [], "it is over")
 
 
 def test_a_way_that_is_closed_and_opened_again(make_node, receiver):

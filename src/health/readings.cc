@@ -36,6 +36,9 @@ void read_journal(const NodeState& node, std::vector<Reading>& out) {
 void read_sinks(const NodeState& node, std::vector<Reading>& out) {
   for (const SinkState& sink : node.sinks) {
     out.push_back({Figure::sink_lag, sink.lag_s, sink.name});
+    if (sink.failing_s) {
+      out.push_back({Figure::sink_failing, *sink.failing_s, sink.name, sink.error});
+    }
     if (sink.silent_s) out.push_back({Figure::sink_silent, *sink.silent_s, sink.name});
     out.push_back(
         {Figure::sink_dead_records, static_cast<double>(sink.dead_records_last_hour), sink.name});

@@ -19,7 +19,9 @@ namespace inlet::health {
 struct SinkState {
   std::string name;
   double lag_s = 0;
-  std::optional<double> silent_s;  // Empty: its shipper never wrote a status.
+  std::optional<double> silent_s;        // Empty: its shipper never wrote a status.
+  std::optional<double> failing_s = {};  // Empty: its last attempt did not fail.
+  std::string error = {};                // Of that attempt.
   std::uint64_t dead_records_last_hour = 0;
 };
 

@@ -104,6 +104,12 @@ TEST(Readings, everything_that_can_be_wrong_is_told) {
        "4 acknowledged records were found damaged on the disk"},
       {"lag", [](NodeState& n, World&) { n.sinks[0].lag_s = 400; }, Level::warning,
        "sink archive is 7 min behind"},
+      {"failing",
+       [](NodeState& n, World&) {
+         n.sinks[0].failing_s = 7;
+         n.sinks[0].error = "refused";
+       },
+       Level::warning, "sink archive has taken nothing for 7 s: refused"},
       {"silent", [](NodeState& n, World&) { n.sinks[0].silent_s = 125; }, Level::degraded,
        "the shipper of sink archive has not reported for 125 s"},
       {"dead", [](NodeState& n, World&) { n.sinks[0].dead_records_last_hour = 1; }, Level::info,

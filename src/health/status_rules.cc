@@ -53,6 +53,10 @@ constexpr std::array<Rule, figures_judged> table = {{
      high,
      {60, 5 * minutes, 30 * minutes, 2 * hours},
      "sink {subject} is {duration} behind"},
+    {Figure::sink_failing,
+     high,
+     {1, 5, 10 * minutes, x},
+     "sink {subject} has taken nothing for {duration}: {detail}"},
     {Figure::sink_silent,
      high,
      {x, 30, 2 * minutes, x},
@@ -104,6 +108,13 @@ std::string expiry_text(double days) {
   return fmt::format("expires in {}", duration_text(days * 24 * hours));
 }
 
+std::string_view cut(std::string_view text) {
+  if (text.size() <= detail_bytes_max) return text;
+  std::size_t end = detail_bytes_max;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80) end--;
+  return text.substr(0, end);
+}
+
 std::string text_of(const Rule& rule, const Reading& reading) {
   std::string out;
   std::string_view rest = rule.text;
@@ -117,6 +128,7 @@ std::string text_of(const Rule& rule, const Reading& reading) {
     if (name == "value") out += value_text(reading.value);
     if (name == "duration") out += duration_text(reading.value);
     if (name == "subject") out += reading.subject;
+    if (name == "detail") out += cut(reading.detail);
     if (name == "expiry") out += expiry_text(reading.value);
     rest.remove_prefix(close + 1);
   }
@@ -198,7 +210,7 @@ std::string rules_markdown() {
     std::string text(rule.text);
     for (const auto& [name, shown] :
          {std::pair("{value}", "N"), std::pair("{duration}", "T"), std::pair("{subject}", "NAME"),
-          std::pair("{expiry}", "expires in T")}) {
+          std::pair("{expiry}", "expires in T"), std::pair("{detail}", "the last error")}) {
       if (const std::size_t at = text.find(name); at != std::string::npos) {
         text.replace(at, std::string_view(name).size(), shown);
       }

@@ -35,7 +35,8 @@ enum class Figure : std::uint8_t {
   journal_used,           // Percent of the space there is.
   journal_full_in,        // Seconds, at the present paces.
   damaged_records,        // Acknowledged records found damaged since the start.
-  sink_lag,               // Seconds. Subject: the sink, also of the next two.
+  sink_lag,               // Seconds. Subject: the sink, also of the next three.
+  sink_failing,           // Seconds since the first of its failures in a row. Detail: the last.
   sink_silent,            // Seconds since its shipper wrote its status.
   sink_dead_records,      // Set aside in the last hour.
   disk_used,              // Percent.
@@ -48,12 +49,13 @@ enum class Figure : std::uint8_t {
   certificate_days_left,  // Subject: the certificate's file.
   healthd_dropped,        // Lines that could not be written in the last hour.
 };
-inline constexpr std::size_t figures_judged = 21;
+inline constexpr std::size_t figures_judged = 22;
 
 struct Reading {
   Figure figure;
   double value;
   std::string subject = {};
+  std::string detail = {};
 };
 
 struct Cause {
@@ -82,8 +84,8 @@ struct Rule {
   Figure figure;
   Bad bad;
   std::array<double, 4> at;  // Info, Warning, Degraded, Severe; or no_threshold.
-  // How the cause reads: {value}, {duration} (of seconds), {expiry} (of days) and {subject} are
-  // filled in.
+  // How the cause reads: {value}, {duration} (of seconds), {expiry} (of days), {subject} and
+  // {detail} are filled in.
   std::string_view text;
 };
 
@@ -95,6 +97,8 @@ struct Rule {
 
 // Fewer failures than this in a minute say nothing about a node, whatever their share.
 inline constexpr std::uint64_t failures_judged_min = 3;
+// A cause is a line: more of a detail is cut off, at a whole character of UTF-8.
+inline constexpr std::size_t detail_bytes_max = 160;
 // A journal emptier than this is not asked when it will be full: any burst would worry.
 inline constexpr double full_in_judged_from_percent = 10;
 

@@ -138,6 +138,8 @@ TEST(StatusRules, causes_are_sentences_a_person_can_act_on) {
   EXPECT_EQ(only_cause({Figure::refusing, 1, "full"}), "the journal is full: records are refused");
   EXPECT_EQ(only_cause({Figure::sink_silent, 75, "kafka"}),
             "the shipper of sink kafka has not reported for 75 s");
+  EXPECT_EQ(only_cause({Figure::sink_failing, 12, "kafka", "connect: Connection refused"}),
+            "sink kafka has taken nothing for 12 s: connect: Connection refused");
   EXPECT_EQ(only_cause({Figure::sink_dead_records, 12, "kafka"}),
             "sink kafka refused 12 records in the last hour");
   EXPECT_EQ(only_cause({Figure::certificate_days_left, 13, "edge"}),
@@ -145,6 +147,18 @@ TEST(StatusRules, causes_are_sentences_a_person_can_act_on) {
   EXPECT_EQ(only_cause({Figure::certificate_days_left, -2, "edge"}),
             "certificate edge has expired");
   EXPECT_EQ(only_cause({Figure::draining, 1}), "draining: this node is about to leave");
+}
+
+TEST(StatusRules, a_detail_is_cut_at_a_whole_character) {
+  const std::string start = "sink k has taken nothing for 9 s: ";
+  std::string euros;
+  for (int i = 0; i < 100; i++) euros += "\u20AC";  // Three bytes each.
+  for (const std::string before : {"", "b", "bc"}) {
+    const std::size_t bytes = only_cause({Figure::sink_failing, 9, "k", before + euros}).size();
+    EXPECT_LE(bytes, start.size() + detail_bytes_max);
+    EXPECT_GT(bytes, start.size() + detail_bytes_max - 3);
+    EXPECT_EQ((bytes - start.size() - before.size()) % 3, 0U);
+  }
 }
 
 TEST(StatusRules, no_cause_leaves_a_hole_in_its_text) {

@@ -23,27 +23,34 @@ bool read_status(std::string_view json, SinkFigures& out) {
   std::string_view updated_at;
   std::string_view last_error;
   std::string_view last_error_at;
+  std::string_view failing_since;
   double lag_s = 0;
   const bool whole = object["updated_at"].get(updated_at) == simdjson::SUCCESS &&
                      object["pending_bytes"].get(out.pending_bytes) == simdjson::SUCCESS &&
                      object["retries"].get(out.retries) == simdjson::SUCCESS &&
                      object["lag_seconds"].get(lag_s) == simdjson::SUCCESS &&
                      object["last_error"].get(last_error) == simdjson::SUCCESS &&
-                     object["last_error_at"].get(last_error_at) == simdjson::SUCCESS;
+                     object["last_error_at"].get(last_error_at) == simdjson::SUCCESS &&
+                     object["failing_since"].get(failing_since) == simdjson::SUCCESS;
   const auto updated_us = parse_rfc3339(updated_at);
   if (!whole || !updated_us) return false;
   out.updated_us = *updated_us;
   out.oldest_us = lag_s > 0 ? *updated_us - static_cast<Microseconds>(lag_s * 1e6) : 0;
   out.last_error = last_error;
   out.last_error_at = last_error_at;
+  out.failing_since_us = parse_rfc3339(failing_since).value_or(0);
   return true;
+}
+
+Microseconds age_us(Microseconds then_us, Microseconds wall_us) {
+  return std::max<Microseconds>(0, wall_us - then_us);
 }
 
 Microseconds lag_us(const SinkFigures& sink, std::uint64_t next_sequence, Microseconds wall_us) {
   if (sink.next_sequence >= next_sequence) return 0;
   // A record its shipper has not seen is at least as old as the shipper's last word.
   const Microseconds since_us = sink.oldest_us != 0 ? sink.oldest_us : sink.updated_us;
-  return since_us == 0 ? 0 : std::max<Microseconds>(0, wall_us - since_us);
+  return since_us == 0 ? 0 : age_us(since_us, wall_us);
 }
 
 SinkWatch::SinkWatch(FileSystem& files, std::string journal_directory,

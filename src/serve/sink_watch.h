@@ -35,10 +35,14 @@ struct SinkFigures {
   Microseconds updated_us = 0;  // When the shipper last said so; 0: never.
   std::string last_error;       // The latest, also when it is over.
   std::string last_error_at;
+  Microseconds failing_since_us = 0;  // First of the failures in a row; 0: the last attempt did.
 };
 
 // What a shipper's status file says, into `out`; false if it is not one. Pure.
 [[nodiscard]] bool read_status(std::string_view json, SinkFigures& out);
+
+// How long it has been since `then_us`, also if the wall clock was set back meanwhile.
+[[nodiscard]] Microseconds age_us(Microseconds then_us, Microseconds wall_us);
 
 // How old the oldest record is that the sink has not got; 0 if it has all up to `next_sequence`.
 [[nodiscard]] Microseconds lag_us(const SinkFigures& sink, std::uint64_t next_sequence,

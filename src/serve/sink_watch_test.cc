@@ -18,7 +18,8 @@ namespace {
 
 const std::string status =
     R"({"sink":"out","updated_at":"2026-11-23T10:00:10.000000Z","pending_bytes":7,"retries":3,)"
-    R"("lag_seconds":4.500,"last_error":"a \"b\"","last_error_at":"2026-11-23T10:00:00.000000Z"})";
+    R"("lag_seconds":4.500,"last_error":"a \"b\"","last_error_at":"2026-11-23T10:00:00.000000Z",)"
+    R"("failing_since":"2026-11-23T09:59:59.000000Z"})";
 constexpr Microseconds ten_us = 1795428000'000'000;
 
 TEST(SinkStatus, is_read_as_the_shipper_writes_it) {
@@ -29,9 +30,15 @@ TEST(SinkStatus, is_read_as_the_shipper_writes_it) {
   EXPECT_EQ(figures.pending_bytes, 7U);
   EXPECT_EQ(figures.retries, 3U);
   EXPECT_EQ(figures.last_error, "a \"b\"");
+  EXPECT_EQ(figures.failing_since_us, ten_us - 1'000'000);
   for (const auto* text : {"", "{}", "[]", R"({"updated_at":"x"})"}) {
     EXPECT_FALSE(read_status(text, figures)) << text;
   }
+}
+
+TEST(SinkAge, is_not_negative_after_the_clock_was_set_back) {
+  EXPECT_EQ(age_us(300, 1000), 700);
+  EXPECT_EQ(age_us(1000, 300), 0);
 }
 
 TEST(SinkLag, counts_on_while_the_shipper_is_silent_and_is_zero_with_nothing_to_deliver) {

@@ -85,21 +85,21 @@ std::string sinks_json(const NodeView& node, std::uint64_t next_sequence) {
   std::string out = "[";
   for (const SinkFigures& sink : node.door.sinks->figures()) {
     if (out.size() > 1) out += ',';
-    const std::string age =
-        sink.updated_us == 0
-            ? "null"
-            : fmt::format("{:.1f}", static_cast<double>(wall_us - sink.updated_us) / 1e6);
+    const auto age = [&](Microseconds then_us) -> std::string {
+      if (then_us == 0) return "null";
+      return fmt::format("{:.1f}", static_cast<double>(age_us(then_us, wall_us)) / 1e6);
+    };
     out += fmt::format(
         R"({{"name":"{}","next_sequence":{},"lag_s":{:.3f},"lag_records":{},"lag_bytes":{},)"
         R"("delivered_records":{},"delivered_bytes":{},"dead_records":{},"lost_records":{},)"
         R"("skipped_records":{},"retries":{},"last_error":{},"last_error_at":{},)"
-        R"("status_age_s":{}}})",
+        R"("failing_s":{},"status_age_s":{}}})",
         sink.name, sink.next_sequence,
         static_cast<double>(lag_us(sink, next_sequence, wall_us)) / 1e6,
         next_sequence - std::min(next_sequence, sink.next_sequence), sink.pending_bytes,
         sink.delivered_records, sink.delivered_bytes, sink.dead_records, sink.lost_records,
         sink.skipped_records, sink.retries, quoted(sink.last_error), quoted(sink.last_error_at),
-        age);
+        age(sink.failing_since_us), age(sink.updated_us));
   }
   return out + "]";
 }

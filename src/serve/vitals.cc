@@ -167,7 +167,11 @@ health::NodeState Vitals::state_of(const health::HostFigures& host, const health
   for (const SinkFigures& sink : sinks) {
     health::SinkState state{.name = sink.name,
                             .lag_s = seconds(lag_us(sink, journal.next_sequence, wall_us))};
-    if (sink.updated_us != 0) state.silent_s = seconds(wall_us - sink.updated_us);
+    if (sink.updated_us != 0) state.silent_s = seconds(age_us(sink.updated_us, wall_us));
+    if (sink.failing_since_us != 0) {
+      state.failing_s = seconds(age_us(sink.failing_since_us, wall_us));
+      state.error = sink.last_error;
+    }
     state.dead_records_last_hour = dead_records_[sink.name].rise(now_us, sink.dead_records);
     out.sinks.push_back(std::move(state));
   }

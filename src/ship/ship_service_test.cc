@@ -221,13 +221,15 @@ TEST_F(ShipServiceTest, the_status_is_whole_and_valid_whatever_the_error_says) {
   figures.lag_us = 1'234'567;
   figures.last_error = "a \"quoted\"\nerror";
   figures.last_error_us = 1'700'000'000'000'000;
+  figures.failing_since_us = 1'699'999'999'000'000;
   EXPECT_EQ(status_json("archive", figures, 1'700'000'000'500'000),
             "{\"sink\":\"archive\",\"updated_at\":\"2023-11-14T22:13:20.500000Z\","
             "\"journal_id\":\"000000000abc\",\"next_sequence\":1,\"committed_sequence\":1,"
             "\"delivered_records\":0,\"delivered_bytes\":0,\"pending_records\":0,"
             "\"pending_bytes\":0,\"lag_seconds\":1.235,\"retries\":0,\"dead_records\":0,"
             "\"lost_records\":0,\"skipped_records\":0,\"last_error\":\"a \\\"quoted\\\"\\nerror\","
-            "\"last_error_at\":\"2023-11-14T22:13:20.000000Z\"}\n");
+            "\"last_error_at\":\"2023-11-14T22:13:20.000000Z\","
+            "\"failing_since\":\"2023-11-14T22:13:19.000000Z\"}\n");
 }
 
 }  // namespace

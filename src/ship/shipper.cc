@@ -280,6 +280,7 @@ std::optional<Step> Shipper::answers_and_settle() {
       log_info("ship", "delivering again", {{"sink", options_.sink}, {"attempts", attempts_}});
     }
     attempts_ = 0;
+    failing_since_us_ = 0;
     spare_.push_back(std::move(window_.front()));
     window_.pop_front();
   }
@@ -343,6 +344,7 @@ Step Shipper::back_off(sinks::Outcome outcome, const std::string& why, Microseco
   retries_++;
   last_error_ = why;
   last_error_us_ = clock_.wall_us();
+  if (failing_since_us_ == 0) failing_since_us_ = last_error_us_;
   const Microseconds wait = retry_wait_us(options_.retry, outcome, attempts_, asked_us, random_());
   // Every failure at first, then ever fewer: an outage must not fill the log.
   if (std::has_single_bit(attempts_)) {
@@ -376,6 +378,7 @@ Figures Shipper::figures() const {
       .skipped_records = state_.records_skipped,
       .last_error = last_error_,
       .last_error_us = last_error_us_,
+      .failing_since_us = failing_since_us_,
   };
   const BatchInHand& oldest = window_.empty() ? *open_ : *window_.front();
   if (oldest.has_records()) {

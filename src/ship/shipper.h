@@ -81,6 +81,7 @@ struct Figures {
   std::uint64_t skipped_records = 0;  // Not for this sink, or gone before it was configured.
   std::string last_error;             // The latest, also when it is over.
   Microseconds last_error_us = 0;     // 0: none since the start.
+  Microseconds failing_since_us = 0;  // First of the failures in a row, on the wall clock; 0: none.
 };
 
 class Shipper {
@@ -162,6 +163,7 @@ class Shipper {
   std::uint64_t retries_ = 0;
   std::string last_error_;
   Microseconds last_error_us_ = 0;
+  Microseconds failing_since_us_ = 0;
 };
 
 }  // namespace inlet::ship

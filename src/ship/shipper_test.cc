@@ -308,6 +308,7 @@ TEST_F(ShipperTest, a_failing_sink_gets_the_same_batch_again_for_as_long_as_it_t
   ASSERT_EQ(sink_.offered.size(), 103U);
   EXPECT_EQ(shipper_->figures().retries, 100U);
   EXPECT_EQ(shipper_->figures().last_error, "no");
+  EXPECT_EQ(shipper_->figures().failing_since_us, 0);  // It is over.
   // 50 waits of at least 15 s each.
   EXPECT_GT(clock_.now, 40 * 15'000'000);
 }
@@ -315,9 +316,11 @@ TEST_F(ShipperTest, a_failing_sink_gets_the_same_batch_again_for_as_long_as_it_t
 TEST_F(ShipperTest, nothing_is_tried_before_the_wait_is_over) {
   source_.committed = 4;
   sink_.answers.push_back({.outcome = Outcome::slow_down, .why = "busy", .retry_after_us = 1000});
+  const Microseconds failed_us = clock_.wall_us();
   const Step step = shipper_->run_once(Pace::normal);
   EXPECT_GE(step.wait_us, 1000);
   clock_.now += step.wait_us - 1;
+  EXPECT_EQ(shipper_->figures().failing_since_us, failed_us);
   EXPECT_EQ(shipper_->run_once(Pace::flush).wait_us, 1);
   EXPECT_EQ(sink_.offered.size(), 1U);
   clock_.now += 1;

@@ -32,13 +32,14 @@ std::string status_json(const std::string& sink, const Figures& figures, Microse
       "{{\"sink\":{},\"updated_at\":\"{}\",\"journal_id\":\"{}\",\"next_sequence\":{},"
       "\"committed_sequence\":{},\"delivered_records\":{},\"delivered_bytes\":{},"
       "\"pending_records\":{},\"pending_bytes\":{},\"lag_seconds\":{:.3f},\"retries\":{},"
-      "\"dead_records\":{},\"lost_records\":{},\"skipped_records\":{},\"last_error\":{},\"last_"
-      "error_at\":\"{}\"}}\n",
+      "\"dead_records\":{},\"lost_records\":{},\"skipped_records\":{},\"last_error\":{},"
+      "\"last_error_at\":\"{}\",\"failing_since\":\"{}\"}}\n",
       quoted(sink), time_text(wall_us), journal, figures.next_sequence, figures.committed_sequence,
       figures.delivered_records, figures.delivered_bytes, figures.pending_records,
       figures.pending_bytes, static_cast<double>(figures.lag_us) / 1e6, figures.retries,
       figures.dead_records, figures.lost_records, figures.skipped_records,
-      quoted(figures.last_error), time_text(figures.last_error_us));
+      quoted(figures.last_error), time_text(figures.last_error_us),
+      time_text(figures.failing_since_us));
 }
 
 StatusFile::StatusFile(FileSystem& files, Clock& clock, std::string directory, std::string sink)

@@ -5,7 +5,9 @@
 //
 //   {"sink","updated_at","journal_id","next_sequence","committed_sequence","delivered_records",
 //    "delivered_bytes","pending_records","pending_bytes","lag_seconds","retries","dead_records",
-//    "lost_records","skipped_records","last_error","last_error_at"}
+//    "lost_records","skipped_records","last_error","last_error_at","failing_since"}
+//
+// failing_since is "" unless the last attempt failed.
 //
 // One thread.
 
