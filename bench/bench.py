@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import delivery  # noqa: E402
 import delivery_report  # noqa: E402
 import guards  # noqa: E402
+import observed  # noqa: E402
 import report  # noqa: E402
 from servers import (BUILD, DATA, FILE_BYTES, LOAD_CORE, ROOT, SERVER_CORE, Server,
                      read_mark)  # noqa: E402
@@ -29,7 +30,8 @@ from servers import (BUILD, DATA, FILE_BYTES, LOAD_CORE, ROOT, SERVER_CORE, Serv
 SIZES = (256, 1024, 16384, 262144)
 CONNECTIONS = (64, 1000)
 IDLE_CONNECTIONS = 10_000
-PARTS = ("disk", "matrix", "latency", "memory", "startup", *guards.PARTS, *delivery.PARTS)
+PARTS = ("disk", "matrix", "latency", "memory", "startup", *guards.PARTS, *observed.PARTS,
+         *delivery.PARTS)
 
 
 class Plan:
@@ -218,7 +220,7 @@ def main():
     DATA.mkdir(parents=True, exist_ok=True)
     measures = {"disk": measure_disk, "matrix": measure_matrix, "latency": measure_latency,
                 "memory": measure_memory, "startup": measure_startup}
-    measures |= guards.PARTS
+    measures |= guards.PARTS | observed.PARTS
     measures |= {part: lambda plan, part=part: delivery.measure(part, plan.delivery)
                  for part in delivery.PARTS}
     stored = DATA / ("quick.json" if options.quick else "results.json")
@@ -244,7 +246,7 @@ def main():
     out = DATA if options.quick else ROOT / "docs"
     (out / "PERFORMANCE.md").write_text(
         report.markdown(results) + "\n" + guards.markdown(results) +
-        delivery_report.markdown(results))
+        observed.markdown(results) + delivery_report.markdown(results))
     if "matrix" in results:
         (out / "performance.svg").write_text(report.chart(results))
     say(f"written {out.relative_to(ROOT)}/PERFORMANCE.md, {stored.relative_to(ROOT)}")

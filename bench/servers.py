@@ -83,12 +83,14 @@ class Shipped:
 
 
 class Server:
-    """One running server. data is its directory, emptied at the start unless keep is set."""
+    """One running server. data is its directory, emptied at the start unless keep is set; called
+    as the server unless `directory` says otherwise."""
 
     def __init__(self, name, keep=False, shipped=True, journal_bytes=FILE_BYTES, headers=(),
-                 environment=None):
+                 environment=None, directory=None):
         self.name, self.port, self.headers = name, free_port(), headers
-        self.data = DATA / "data" / name
+        self.admin = free_port()
+        self.data = DATA / "data" / (directory or name)
         if not keep:
             shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,7 @@ class Server:
         if self.name == "node":
             return ["node", ROOT / "bench/node_server.js", port, file, str(FILE_BYTES)]
         return [BUILD / "inlet", "serve", "--data", self.data, "--listen", f"127.0.0.1:{port}",
-                "--admin", f"127.0.0.1:{free_port()}"]
+                "--admin", f"127.0.0.1:{self.admin}"]
 
     def wait(self):
         """Until it answers 2xx; returns the seconds since it was started."""
