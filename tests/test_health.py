@@ -9,6 +9,7 @@ import pathlib
 import re
 import time
 
+import jsonschema
 import pytest
 
 from wire import Wire, get, post, wait_until
@@ -69,13 +70,13 @@ def test_counts_are_those_of_the_load_wherever_they_are_read(figures, tmp_path):
     assert emf_sum(tmp_path / "emf" / "metrics.emf", "Responses4xx") == 5
 
 
-def healthd_lines(directory):
+def healthd_lines(directory, ahead_s=0):
     """As the format is documented: seconds, path, status, twice the time, client; by quotes."""
     out = []
     for path in sorted(directory.glob("application.log.????-??-??-??")):
         for line in path.read_text(encoding="ascii").splitlines():
             at, target, status, took, upstream, client = line.split('"')
-            assert re.fullmatch(r"\d+\.\d{3}", at) and abs(float(at) - time.time()) < 600
+            assert re.fullmatch(r"\d+\.\d{3}", at) and abs(float(at) - ahead_s - time.time()) < 600
             assert time.strftime("%Y-%m-%d-%H", time.gmtime(float(at))) == path.name[-13:]
             assert re.fullmatch(r"\d+\.\d{3}", took) and took == upstream
             out.append((target, int(status), client))
@@ -118,6 +119,95 @@ def test_a_path_cannot_forge_a_healthd_line(figures, tmp_path, target):
     wait_until(lambda: healthd_lines(tmp_path / "healthd"), "so")
     (line,) = healthd_lines(tmp_path / "healthd")
     assert line[1:] == (status, "127.0.0.1")
+
+
+def test_an_hour_that_ends_under_load_splits_the_healthd_log_and_loses_no_line(make_node, tmp_path):
+    """The clock of the node stands a few seconds before a full hour."""
+    hour_s, early_s = 3600, 5
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    directory = tmp_path / "healthd"
+    node = make_node({"health": {"healthd_dir": str(directory)}}, command="serve")
+    ahead_s = hour_s - int(time.time()) % hour_s - early_s
+    node.start({"LD_PRELOAD": str(library), "FAKETIME": f"+{ahead_s}s",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    sent = 0
+
+    def hours():
+        return {path.name for path in directory.glob("application.log.????-??-??-??")
+                if path.stat().st_size > 0}
+    while len(hours()) < 2:
+        assert sent < 20_000, hours()
+        assert post(node.address, f"web-{sent % 7}", b"x").status == 200
+        sent += 1
+        time.sleep(0.01)
+    for _ in range(20):
+        assert post(node.address, "web-0", b"x").status == 200
+    sent += 20
+    wait_until(lambda: len(healthd_lines(directory, ahead_s)) >= sent, "every line is there")
+    assert len(healthd_lines(directory, ahead_s)) == sent and len(hours()) == 2
+
+
+# The rules of the CloudWatch User Guide, "Specification: Embedded metric format".
+NAME = {"type": "string", "minLength": 1, "maxLength": 1024}
+UNITS = ["Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes",
+         "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count",
+         "Bytes/Second", "Kilobytes/Second", "Megabytes/Second", "Gigabytes/Second",
+         "Terabytes/Second", "Bits/Second", "Kilobits/Second", "Megabits/Second", "Gigabits/Second",
+         "Terabits/Second", "Count/Second", "None"]
+METRIC = {"type": "object", "required": ["Name"], "additionalProperties": False,
+          "properties": {"Name": NAME, "Unit": {"enum": UNITS},
+                         "StorageResolution": {"enum": [1, 60]}}}
+DIRECTIVE = {"type": "object", "required": ["Namespace", "Dimensions", "Metrics"],
+             "properties": {"Namespace": {**NAME, "pattern": "^[^:].*$"},
+                            "Dimensions": {"type": "array", "minItems": 1, "items": {
+                                "type": "array", "maxItems": 30, "items": NAME}},
+                            "Metrics": {"type": "array", "minItems": 1, "maxItems": 100,
+                                        "items": METRIC}}}
+LINE = {"type": "object", "required": ["_aws"], "properties": {"_aws": {
+    "type": "object", "required": ["Timestamp", "CloudWatchMetrics"],
+    "properties": {"Timestamp": {"type": "integer", "minimum": 0},
+                   "CloudWatchMetrics": {"type": "array", "minItems": 1, "items": DIRECTIVE}}}}}
+
+
+def target_mistakes(document):
+    """What a schema cannot say: that which is named stands in the same object."""
+    for directive in document["_aws"]["CloudWatchMetrics"]:
+        for name in {name for names in directive["Dimensions"] for name in names}:
+            value = document.get(name)
+            if not isinstance(value, str) or not 1 <= len(value) <= 1024:
+                yield f"dimension {name} is {value!r}"
+        for metric in directive["Metrics"]:
+            value = document.get(metric["Name"])
+            if isinstance(value, dict):  # As the agent takes histograms.
+                values = value["Values"]
+                good = len(values) == len(value["Counts"]) <= 100 and value["Min"] <= value["Max"]
+            else:
+                good = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not good:
+                yield f"metric {metric['Name']} is {value!r}"
+
+
+@pytest.mark.parametrize("more", [{}, {"high_resolution": True, "per_sink": True,
+                                       "environment": "live"}], ids=["plain", "all"])
+def test_every_line_for_cloudwatch_is_of_the_published_form(make_node, tmp_path, more):
+    path = tmp_path / "metrics.emf"
+    node = make_node({"cloudwatch": {"emf_file": str(path), "period": "1s", **more}}).start()
+    mixed_requests(node)
+    wait_until(lambda: emf_sum(path, "Requests") == 12, "so")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        assert len(line.encode()) <= 1_000_000
+        document = json.loads(line)
+        jsonschema.validate(document, LINE)
+        assert list(target_mistakes(document)) == []
+        resolutions = {metric.get("StorageResolution", 60)
+                       for directive in document["_aws"]["CloudWatchMetrics"]
+                       for metric in directive["Metrics"]}
+        assert resolutions == {1 if more else 60}
+    broken = json.loads(lines[0])
+    broken["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"] = "Furlongs"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, LINE)
 
 
 def test_every_metric_is_in_the_page_and_every_row_of_the_page_can_be_seen(figures):
