@@ -8,7 +8,7 @@ list(TRANSFORM main_entries PREPEND ${PROJECT_SOURCE_DIR}/src/main/)
 list(REMOVE_ITEM main_sources ${main_tests} ${main_entries} "")
 
 add_library(main STATIC ${main_sources})
-target_link_libraries(main PUBLIC inlet_settings base journal http health serve load)
+target_link_libraries(main PUBLIC inlet_settings base logs journal http health serve load)
 
 add_executable(inlet src/main/main.cc)
 target_link_libraries(inlet PRIVATE main)

@@ -1,5 +1,7 @@
 #include "base/calendar.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace inlet {
@@ -9,6 +11,8 @@ constexpr Microseconds second_us = 1'000'000;
 constexpr Microseconds minute_us = 60 * second_us;
 constexpr Microseconds day_us = 24 * 60 * minute_us;
 constexpr std::size_t fraction_digits_max = 9;
+constexpr Microseconds lowest_us = -62'167'219'200 * second_us;       // 0000-01-01T00:00:00
+constexpr Microseconds highest_us = 253'402'300'800 * second_us - 1;  // 9999-12-31T23:59:59.999999
 
 // The next `digits` decimal digits of `text`, which are cut off.
 std::optional<int> take_digits(std::string_view& text, std::size_t digits) {
@@ -79,6 +83,10 @@ std::optional<Microseconds> take_zone(std::string_view& text) {
   return behind ? -ahead : ahead;
 }
 
+void put_digits(char* at, std::size_t digits, Microseconds value) {
+  for (std::size_t i = digits; i-- > 0; value /= 10) at[i] = static_cast<char>('0' + value % 10);
+}
+
 }  // namespace
 
 std::optional<Microseconds> parse_rfc3339(std::string_view text) {
@@ -90,6 +98,24 @@ std::optional<Microseconds> parse_rfc3339(std::string_view text) {
   const auto zone = take_zone(text);
   if (!zone || !text.empty()) return std::nullopt;
   return *date + *clock - *zone;
+}
+
+void append_rfc3339(std::string& out, Microseconds wall_us) {
+  const std::chrono::sys_time<std::chrono::microseconds> at{
+      std::chrono::microseconds(std::clamp(wall_us, lowest_us, highest_us))};
+  const auto day = std::chrono::floor<std::chrono::days>(at);
+  const std::chrono::year_month_day date(day);
+  const Microseconds in_day = (at - day).count();
+  std::array<char, 27> text = {"0000-00-00T00:00:00.00000"};
+  put_digits(text.data(), 4, static_cast<int>(date.year()));
+  put_digits(&text[5], 2, static_cast<unsigned>(date.month()));
+  put_digits(&text[8], 2, static_cast<unsigned>(date.day()));
+  put_digits(&text[11], 2, in_day / (60 * minute_us));
+  put_digits(&text[14], 2, in_day / minute_us % 60);
+  put_digits(&text[17], 2, in_day / second_us % 60);
+  put_digits(&text[20], 6, in_day % second_us);
+  text[26] = 'Z';
+  out.append(text.data(), text.size());
 }
 
 }  // namespace inlet

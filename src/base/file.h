@@ -56,7 +56,8 @@ inline constexpr std::size_t direct_alignment = 4096;  // Bytes.
 struct OpenOptions {
   bool write = false;     // Else read only.
   bool create = false;    // If missing; mode 0600,
-  bool shared = false;    // or 0644 for other programs to read, whatever the umask.
+  bool shared = false;    // or 0644 for other programs to read, whatever the umask,
+  bool group = false;     // or 0640 for those of our group.
   bool truncate = false;  // To zero bytes.
   bool direct = false;    // O_DIRECT: past the page cache. reject where the file system has none.
 };

@@ -4,8 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
-#include <ctime>
 
+#include "base/calendar.h"
 #include "base/json.h"
 #include "base/time.h"
 
@@ -13,6 +13,8 @@ namespace inlet {
 namespace {
 
 std::atomic<LogLevel> lowest{LogLevel::info};
+std::atomic<LogOutput*> other_output{nullptr};
+std::atomic<bool> to_standard_error{true};
 
 constexpr std::string_view level_names[] = {"debug", "info", "warn", "error", "off"};
 
@@ -27,24 +29,12 @@ spdlog::logger& logger() {
   return instance;
 }
 
-void append_time(std::string& out, Microseconds wall_us) {
-  const std::time_t seconds = wall_us / 1'000'000;
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  char text[40];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  out.append(text, length);
-  char fraction[16];
-  std::snprintf(fraction, sizeof fraction, ".%06dZ", static_cast<int>(wall_us % 1'000'000));
-  out += fraction;
-}
-
 }  // namespace
 
 void log_line(LogLevel level, std::string_view room, std::string_view message, LogFields fields) {
   if (level < lowest.load(std::memory_order_relaxed)) return;
   std::string line = "{\"time\":\"";
-  append_time(line, SystemClock().wall_us());
+  append_rfc3339(line, SystemClock().wall_us());
   line += "\",\"level\":\"";
   line += level_names[static_cast<std::size_t>(level)];
   line += "\",\"room\":";
@@ -61,8 +51,20 @@ void log_line(LogLevel level, std::string_view room, std::string_view message, L
       line += field.value;
     }
   }
-  line += '}';
-  logger().log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+  line += "}\n";
+  LogOutput* const output = other_output.load();
+  const bool taken = output != nullptr && output->write(line);
+  if (!taken || to_standard_error.load(std::memory_order_relaxed)) write_standard_error(line);
+}
+
+void set_log_output(LogOutput* output, bool standard_error) {
+  other_output = output;
+  to_standard_error = standard_error;
+}
+
+void write_standard_error(std::string_view lines) {
+  if (lines.ends_with('\n')) lines.remove_suffix(1);  // The logger adds one.
+  logger().log(spdlog::level::info, spdlog::string_view_t(lines.data(), lines.size()));
 }
 
 void set_log_level(LogLevel level) { lowest.store(level, std::memory_order_relaxed); }

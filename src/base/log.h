@@ -1,10 +1,10 @@
-// log: structured log lines, one JSON object a line, on standard error.
+// log: structured log lines, one JSON object a line, on standard error and to one output besides.
 //
 // log_info("journal", "opened", {{"segment", 7}, {"path", path}});
 //   {"time":"2026-11-23T10:00:00.000000Z","level":"info","room":"journal","message":"opened",…}
 //
 // Values are escaped, so input can never forge a line. A line is written by one system call.
-// Threads: any. Not for the request path.
+// Threads: any, but set_log_output() is for when no other logs. Not for the request path.
 
 #pragma once
 
@@ -49,6 +49,22 @@ inline void log_error(std::string_view room, std::string_view message, LogFields
 
 // Lines below this level are not written. Default info.
 void set_log_level(LogLevel level);
+
+// Takes log lines from any thread, and never waits for a disk.
+class LogOutput {
+ public:
+  // A line with its end. False: it may get lost, and goes to standard error whatever was set.
+  [[nodiscard]] virtual bool write(std::string_view line) = 0;
+
+ protected:
+  ~LogOutput() = default;
+};
+// From now on lines go to `output` (null: there is none), and to standard error if `standard_error`
+// or nothing else takes them. `output` stays until it is replaced.
+void set_log_output(LogOutput* output, bool standard_error);
+
+// Whole lines with their ends, to standard error and nowhere else.
+void write_standard_error(std::string_view lines);
 
 // "debug", "info", "warn", "error", "off"; false if `name` is none of them.
 [[nodiscard]] bool parse_log_level(std::string_view name, LogLevel& level);

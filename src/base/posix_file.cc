@@ -100,11 +100,11 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, Ope
   if (options.create) flags |= O_CREAT;
   if (options.truncate) flags |= O_TRUNC;
   if (options.direct) flags |= O_DIRECT;
-  const mode_t mode = options.shared ? 0644 : 0600;
+  const mode_t mode = options.shared ? 0644 : options.group ? 0640 : 0600;
   const int fd = uninterrupted([&] { return ::open(path.c_str(), flags, mode); });
   if (fd < 0) return os_error("open", path);
   // The umask hides it from others. Where the file is not ours, it stays as its owner wants it.
-  if (options.create && options.shared) static_cast<void>(::fchmod(fd, mode));
+  if (options.create && mode != 0600) static_cast<void>(::fchmod(fd, mode));
   return std::make_unique<PosixFile>(fd, path);
 }
 
