@@ -82,6 +82,7 @@ Result<DeadLetter> parse_dead_letter(std::string_view line) {
                                  {"body", &body}}) {
     if (!take(object, key, *out)) return wrong("it has no \"" + std::string(key) + "\"");
   }
+  static_cast<void>(take(object, "request_id", letter.request_id));  // Few have one.
   const auto record = parse_record_id(id);
   if (!record) return wrong("its id is " + id);
   letter.journal_id = record->journal_id;

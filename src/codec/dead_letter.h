@@ -27,6 +27,7 @@ struct DeadLetter {
   std::string content_encoding;
   std::string peer;
   std::string trace_id;
+  std::string request_id = {};
   std::string idempotency_key;
   std::string sink;
   std::string reason;

@@ -40,13 +40,16 @@ class Connection {
   // connection waits for it without limit and lives until then, even if the client is gone.
   virtual void respond(const Response& response) = 0;
 
-  // The request being handled; inside on_head(), body_space() and on_body() only, and so are its
-  // views.
+  // The request being handled, until respond() is called. Its views are good until whoever asked
+  // for it returns to the loop.
   [[nodiscard]] virtual const RequestHead& head() = 0;
 
   // IP address of the client: of the socket's other end, or whom trusted proxies name for the
   // request being handled (options.h).
   [[nodiscard]] virtual std::string_view peer() const = 0;
+
+  // When the first byte of the request being handled was there, on the steady clock.
+  [[nodiscard]] virtual Microseconds since_us() const = 0;
 
   // Where to post() what is to be done on this connection's thread.
   [[nodiscard]] virtual std::size_t loop_index() const = 0;
@@ -94,6 +97,7 @@ struct Answered {
                             // where the body was dropped before.
   std::string_view peer;    // As Connection::peer() says.
   std::size_t loop;
+  bool by_server;  // The handler was not asked, or had not answered.
 };
 inline constexpr std::size_t answered_target_bytes_max = 256;
 

@@ -305,6 +305,7 @@ void ServerConnection::release_refusal(bool keep) {
 void ServerConnection::respond(const Response& response) {
   CHECK(may_respond_);
   may_respond_ = false;
+  responded_ = true;
   if (state_ == State::closed) {
     head_given_ = false;
     handler_->on_end();
@@ -384,7 +385,8 @@ void ServerConnection::tell_of_answer() {
                                 .took_us = loop_.clock().steady_us() - since_us_,
                                 .target = target,
                                 .peer = peer(),
-                                .loop = loop_.index()});
+                                .loop = loop_.index(),
+                                .by_server = !responded_});
   kept_target_.clear();
 }
 
@@ -392,6 +394,7 @@ bool ServerConnection::finish() {
   loop_.counters().requests.add();
   if (listener_.answers != nullptr) tell_of_answer();
   served_ = true;
+  responded_ = false;
   if (head_given_) {
     head_given_ = false;
     handler_->on_end();

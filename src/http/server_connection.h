@@ -68,6 +68,7 @@ class ServerConnection final : public Connection,
   void respond(const Response& response) override;
   const RequestHead& head() override;
   std::string_view peer() const override { return forwarded_.empty() ? peer_.text : forwarded_; }
+  Microseconds since_us() const override { return since_us_; }
   std::size_t loop_index() const override { return loop_.index(); }
 
  private:
@@ -166,6 +167,7 @@ class ServerConnection final : public Connection,
   std::uint32_t target_offset_ = 0;  // In the head.
   std::uint32_t target_bytes_ = 0;   // 0: it could not be read.
   int status_ = 0;                   // Answered.
+  bool responded_ = false;           // By the handler, to this request.
   std::uint64_t body_received_ = 0;  // Since the head, for the rate.
   std::uint64_t lingered_bytes_ = 0;
   std::string pending_;           // What the socket did not take, or a refusal held back.

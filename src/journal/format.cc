@@ -27,6 +27,7 @@ enum Tag : std::uint8_t {
   tag_peer = 5,
   tag_trace_id = 6,
   tag_idempotency_key = 7,
+  tag_request_id = 8,
 };
 
 struct TaggedField {
@@ -44,6 +45,7 @@ constexpr std::array tagged_fields{
     TaggedField{tag_content_type, &Metadata::content_type},
     TaggedField{tag_peer, &Metadata::peer},
     TaggedField{tag_trace_id, &Metadata::trace_id},
+    TaggedField{tag_request_id, &Metadata::request_id},
 };
 
 constexpr std::size_t tag_bytes = 3;

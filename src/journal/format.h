@@ -108,8 +108,9 @@ struct Metadata {
   std::string_view content_type;
   std::string_view content_encoding;
   std::string_view peer;      // Address of the client.
-  std::string_view trace_id;  // As the client sent it.
+  std::string_view trace_id;  // A traceparent or an X-Amzn-Trace-Id, as the client sent it.
   std::string_view idempotency_key;
+  std::string_view request_id = {};  // The client's.
 
   bool operator==(const Metadata&) const = default;
 };

@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::string_view exposed_lines =
     "Access-Control-Expose-Headers: Inlet-Durability, Inlet-Duplicate, Retry-After, "
-    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset\r\n";
+    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-Id\r\n";
 // Two hours: the longest that browsers keep it.
 constexpr std::string_view permitted_lines =
     "Access-Control-Allow-Methods: POST\r\n"

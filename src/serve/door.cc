@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view json_content_type = "application/json";
 constexpr std::string_view disk_lines = "Inlet-Durability: disk\r\n";
 constexpr std::string_view replicated_lines = "Inlet-Durability: replicated\r\n";
+constexpr std::string_view request_id_name = "X-Request-Id: ";
 constexpr std::string_view duplicate_lines = "Inlet-Duplicate: true\r\n";
 
 std::string retry_after(std::uint32_t seconds) {
@@ -26,7 +27,10 @@ http::HeadAction Door::on_head(const http::RequestHead& head) {
   tenant_ = nullptr;
   rule_ = nullptr;
   cors_lines_ = {};
-  has_key_ = is_duplicate_ = false;
+  tenant_name_ = {};
+  has_key_ = is_duplicate_ = is_stored_ = false;
+  has_request_id_ = !read_trace(head).request_id.empty();
+  body_bytes_ = 0;
   judgement_ = {};
   const Target target = read_target(head, context_.rules);
   const bool is_health = target.route == Route::healthz || target.route == Route::readyz;
@@ -42,6 +46,7 @@ http::HeadAction Door::on_head(const http::RequestHead& head) {
         context_.gate->judge(head, stream, connection_.peer(), connection_.loop_index());
     if (!tenant) return refuse(tenant.error());
     tenant_ = *tenant;
+    tenant_name_ = tenant_->name();
   }
   if (const auto wrong = wrong_request(head, target)) return refuse(*wrong);
   if (is_health) return answer_health(target.route == Route::readyz);
@@ -212,6 +217,7 @@ void Door::on_stored() {
 }
 
 void Door::answer_stored(Durability durability) {
+  is_stored_ = true;
   LoopFigures& figures = context_.figures.of(connection_.loop_index());
   if (is_duplicate_) {
     figures.duplicates.add();
@@ -295,14 +301,41 @@ void Door::answer(int status, std::string_view content_type, std::string_view bo
                   std::string_view extra_lines) {
   static thread_local std::string lines;  // Kept, so that its memory is.
   std::array<char, judgement_lines_bytes_max> room;
-  const std::string_view judged = write_lines(judgement_, room);
-  if (!judged.empty() || !cors_lines_.empty() || is_duplicate_) {
-    lines.assign(extra_lines).append(judged).append(cors_lines_);
-    if (is_duplicate_) lines.append(duplicate_lines);
-    extra_lines = lines;
-  }
+  const std::string_view id = request_id();
+  lines.assign(extra_lines).append(write_lines(judgement_, room)).append(cors_lines_);
+  if (is_duplicate_) lines.append(duplicate_lines);
+  lines.append(request_id_name).append(id).append("\r\n");
+  if (context_.access != nullptr) log_access(status, id);
   connection_.respond(
-      {.status = status, .content_type = content_type, .body = body, .extra_lines = extra_lines});
+      {.status = status, .content_type = content_type, .body = body, .extra_lines = lines});
+}
+
+std::string_view Door::request_id() {
+  if (has_request_id_) return read_trace(connection_.head()).request_id;
+  return context_.request_ids[connection_.loop_index()].next();
+}
+
+void Door::log_access(int status, std::string_view request_id) {
+  const std::size_t loop = connection_.loop_index();
+  if (!context_.access->wants(loop, status)) return;
+  const http::RequestHead& head = connection_.head();
+  const Trace trace = read_trace(head);
+  const Target target = read_target(head, context_.rules);
+  context_.access->push(loop,
+                        {.at_us = context_.clock.wall_us(),
+                         .took_us = context_.clock.steady_us() - connection_.since_us(),
+                         .status = status,
+                         .request_bytes = body_bytes_,
+                         .sequence = is_stored_ ? ticket_.sequence : 0,
+                         .request_id = request_id,
+                         .trace_id = trace.trace_id,
+                         .amzn_root = trace.amzn_root,
+                         .client = connection_.peer(),
+                         .method = head.method,
+                         .path = head.path,
+                         .tenant = tenant_name_,
+                         .stream = target.rule == nullptr ? std::string_view() : target.stream,
+                         .user_agent = head.field("User-Agent").value_or("")});
 }
 
 void Door::on_end() {

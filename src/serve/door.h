@@ -20,10 +20,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/time.h"
 #include "http/handler.h"
 #include "journal/journal.h"
+#include "logs/access_log.h"
 #include "serve/figures.h"
 #include "serve/gate.h"
 #include "serve/idempotency.h"
@@ -32,6 +35,7 @@
 #include "serve/receipt_desk.h"
 #include "serve/replica_watch.h"
 #include "serve/sink_watch.h"
+#include "serve/trace.h"
 #include "serve/validate.h"
 
 namespace inlet::serve {
@@ -50,8 +54,10 @@ struct DoorContext {
   Idempotency* idempotency = nullptr;
   ReceiptDesk* receipts = nullptr;
   const SinkWatch* sinks = nullptr;
-  ReplicaWatch* replica = nullptr;    // Null: there is none.
-  std::atomic<bool> draining{false};  // /readyz says so.
+  std::vector<RequestIds> request_ids = {};  // By loop.
+  logs::AccessLog* access = nullptr;         // Null: nobody wants it.
+  ReplicaWatch* replica = nullptr;           // Null: there is none.
+  std::atomic<bool> draining{false};         // /readyz says so.
 };
 
 class Door final : public http::Handler {
@@ -102,12 +108,18 @@ class Door final : public http::Handler {
   void answer_stored(Durability durability);
   void answer(int status, std::string_view content_type, std::string_view body,
               std::string_view extra_lines);
+  // The client's, or a new one. Good until the loop's next.
+  [[nodiscard]] std::string_view request_id();
+  void log_access(int status, std::string_view request_id);
 
   DoorContext& context_;
   http::Connection& connection_;
 
   // Of the request in hand.
   Tenant* tenant_ = nullptr;  // Null until its key was found good.
+  std::string_view tenant_name_;
+  bool has_request_id_ = false;  // The client sent one.
+  bool is_stored_ = false;
   Visit visit_;
   Judgement judgement_;
   const StreamRule* rule_ = nullptr;  // Null: it is no record.

@@ -5,6 +5,7 @@
 #include "http/characters.h"
 #include "serve/idempotency_key.h"
 #include "serve/receipt.h"
+#include "serve/trace.h"
 
 namespace inlet::serve {
 namespace {
@@ -105,11 +106,11 @@ journal::Metadata read_metadata(const http::RequestHead& head, std::string_view 
       if (field.value != "identity") metadata.content_encoding = field.value;
     } else if (is("idempotency-key")) {
       metadata.idempotency_key = field.value;
-    } else if (is("traceparent") || (metadata.trace_id.empty() && is("x-amzn-trace-id")) ||
-               (metadata.trace_id.empty() && is("x-request-id"))) {
-      metadata.trace_id = field.value;
     }
   }
+  const Trace trace = read_trace(head);
+  metadata.trace_id = trace.of_record();
+  metadata.request_id = trace.request_id;
   return metadata;
 }
 

@@ -78,7 +78,8 @@ struct Target {
 // The stream that the head of an ingest request names.
 [[nodiscard]] std::string_view stream_of(const http::RequestHead& head);
 
-// What is kept of the head. Views are borrowed from the arguments.
+// What is kept of the head; of trace fields only what is well formed (trace.h). Views are borrowed
+// from the arguments.
 [[nodiscard]] journal::Metadata read_metadata(const http::RequestHead& head,
                                               std::string_view tenant, std::string_view stream,
                                               std::string_view peer);

@@ -1,5 +1,7 @@
 #include "serve/service.h"
 
+#include <random>
+
 namespace inlet::serve {
 namespace {
 
@@ -92,12 +94,31 @@ void Service::connect(FileSystem& files) {
       });
   context_.receipts = receipts_.get();
   watch_sinks(files);
+  std::random_device random;
+  for (std::size_t i = 0; i < options_.http.loops; i++) {
+    context_.request_ids.emplace_back(std::uint64_t{random()} << 32 | random());
+  }
+  open_access_log(files);
   VitalsOptions vitals = options_.vitals;
   vitals.loops = options_.http.loops;
   vitals.journal_directory = options_.store.directory;
   vitals.emf.node = options_.node;
   vitals_ = std::make_unique<Vitals>(files, clock_, context_, server_, memory_, std::move(vitals));
   admin_.node.vitals = vitals_.get();
+}
+
+void Service::open_access_log(FileSystem& files) {
+  logs::AccessOptions access = options_.access;
+  if (access.access == logs::Access::off) return;
+  access.journal_id = journal_->journal_id();
+  access.loops = options_.http.loops;
+  access.seed = static_cast<std::uint64_t>(clock_.wall_us());
+  std::unique_ptr<logs::LogFile> file;
+  if (options_.access_file) {
+    file = std::make_unique<logs::LogFile>(files, clock_, *options_.access_file);
+  }
+  access_ = std::make_unique<logs::AccessLog>(clock_, access, std::move(file));
+  context_.access = access_.get();
 }
 
 void Service::watch_sinks(FileSystem& files) {
@@ -132,6 +153,7 @@ void Service::start() {
   idempotency_->start();
   shares_->start();
   vitals_->start();
+  if (access_) access_->start();
   server_.start();
 }
 
@@ -157,6 +179,7 @@ void Service::stop() {
   if (idempotency_) idempotency_->stop();  // Nobody can settle a key any more.
   if (shares_) shares_->stop();
   if (vitals_) vitals_->stop();
+  if (access_) access_->stop();
 }
 
 void Service::on_commits(unsigned loop, journal::Ticket* tickets) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,12 @@ struct ServiceOptions {
   NamedLimits tenants;
   std::uint64_t idempotency_keys_max = 1'000'000;
   Microseconds idempotency_window_us = Microseconds{24} * 3'600'000'000;
-  std::uint64_t body_bytes_max = 16U << 20;  // Of any stream.
-  std::vector<ReceiptSink> sinks;            // All of store.sinks, with their streams.
-  std::string dead_directory;                // Of the sinks' dead letters.
-  std::string node;                          // For status.json.
+  std::uint64_t body_bytes_max = 16U << 20;         // Of any stream.
+  std::vector<ReceiptSink> sinks;                   // All of store.sinks, with their streams.
+  std::string dead_directory;                       // Of the sinks' dead letters.
+  logs::AccessOptions access;                       // But for journal_id, loops and seed.
+  std::optional<logs::LogFileOptions> access_file;  // Empty: to standard error.
+  std::string node;                                 // For status.json.
   std::string version;
   std::vector<std::string> admin_origins;
   VitalsOptions vitals;  // But for what is said above.
@@ -67,6 +70,7 @@ class Service final : journal::CommitListener {
   Service(FileSystem& files, Clock& clock, ServiceOptions options);
   void connect(FileSystem& files);
   void watch_sinks(FileSystem& files);
+  void open_access_log(FileSystem& files);
   void on_commits(unsigned loop, journal::Ticket* tickets) override;
   void on_write(Microseconds took_us) override;
 
@@ -87,6 +91,7 @@ class Service final : journal::CommitListener {
   std::unique_ptr<ReceiptBook> receipt_book_;
   std::unique_ptr<Clerk> clerk_;  // The same.
   std::unique_ptr<ReceiptDesk> receipts_;
+  std::unique_ptr<logs::AccessLog> access_;
   std::unique_ptr<Vitals> vitals_;
   AdminContext admin_;
   bool stopped_ = false;

@@ -97,10 +97,21 @@ void Vitals::run() {
 
 void Vitals::on_answer(const http::Answered& answered) {
   requests_[answered.loop].answered(answered.status, answered.took_us);
+  if (answered.by_server) log_access(answered);
   if (!healthd_) return;
   healthd_->push(answered.loop,
                  health::HealthdEntry::of(clock_.wall_us(), answered.took_us, answered.status,
                                           answered.target, answered.peer));
+}
+
+// What no door has answered.
+void Vitals::log_access(const http::Answered& answered) {
+  if (door_.access == nullptr || !door_.access->wants(answered.loop, answered.status)) return;
+  door_.access->push(answered.loop, {.at_us = clock_.wall_us(),
+                                     .took_us = answered.took_us,
+                                     .status = answered.status,
+                                     .client = answered.peer,
+                                     .path = answered.target});
 }
 
 Vitals::Look Vitals::last_look() const {

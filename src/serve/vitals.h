@@ -76,6 +76,7 @@ class Vitals final : public http::AnswerListener {
 
  private:
   void run();
+  void log_access(const http::Answered& answered);
   [[nodiscard]] health::NodeState state_of(const health::HostFigures& host,
                                            const health::Interval& minute,
                                            const journal::JournalStatus& journal,

@@ -34,6 +34,7 @@ void append_line(std::string& out, const sinks::Record& record, std::uint64_t jo
   append_field(out, "content_encoding", record.content_encoding);
   append_field(out, "peer", record.peer);
   append_field(out, "trace_id", record.trace_id);
+  if (!record.request_id.empty()) append_field(out, "request_id", record.request_id);
   append_field(out, "idempotency_key", record.idempotency_key);
   append_field(out, "sink", sink);
   append_field(out, "reason", why);

@@ -19,6 +19,7 @@ std::size_t RecordArena::add(const journal::Record& record) {
       .content_encoding = copy(metadata.content_encoding),
       .peer = copy(metadata.peer),
       .trace_id = copy(metadata.trace_id),
+      .request_id = copy(metadata.request_id),
       .idempotency_key = copy(metadata.idempotency_key),
       .body = Bytes(body, record.body.size()),
   });

@@ -61,6 +61,7 @@ Result<Letters> parse_letters(std::string_view text, const std::string& name) {
                            .content_encoding = letter.content_encoding,
                            .peer = letter.peer,
                            .trace_id = letter.trace_id,
+                           .request_id = letter.request_id,
                            .idempotency_key = letter.idempotency_key,
                            .body = as_bytes(letter.body)});
   }

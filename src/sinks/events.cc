@@ -140,6 +140,17 @@ void EventWriter::prepare_envelope(const Record& record, std::uint64_t journal_i
   tail_ += ",\"received_at\":\"";
   append_rfc3339(tail_, record.received_us);
   tail_ += "\",";
+  append_member("trace_id", record.trace_id);
+  append_member("request_id", record.request_id);
+}
+
+void EventWriter::append_member(std::string_view name, std::string_view value) {
+  if (value.empty()) return;
+  tail_ += '"';
+  tail_ += name;
+  tail_ += "\":";
+  append_json_string(tail_, value);
+  tail_ += ',';
 }
 
 void EventWriter::append_body(std::string_view body, BodyFormat format, LineBuffer& out) {

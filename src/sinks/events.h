@@ -9,9 +9,10 @@
 //   "text"    anything else that is UTF-8       \  both with "content_type" if there was one
 //   "base64"  any other bytes                   /
 //
-// The id is the record's; events of a split body are ID.0, ID.1, … A body that cannot be decoded is
-// kept whole as "base64" with its "encoding". Without envelope the lines are bare: JSON and text as
-// they are, other bytes as they came.
+// "trace_id" (traceparent or X-Amzn-Trace-Id) and "request_id" (X-Request-Id) stand before these
+// where the client sent them. The id is the record's; events of a split body are ID.0, ID.1, … A
+// body that cannot be decoded is kept whole as "base64" with its "encoding". Without envelope the
+// lines are bare: JSON and text as they are, other bytes as they came.
 //
 // Invariants:
 //   - every record gives at least one line, and every byte but blank lines and the whitespace
@@ -84,6 +85,7 @@ class EventWriter {
 
   [[nodiscard]] static Shape shape_of(BodyFormat format, std::string_view content_type);
   void prepare_envelope(const Record& record, std::uint64_t journal_id);
+  void append_member(std::string_view name, std::string_view value);
   void append_body(std::string_view body, BodyFormat format, LineBuffer& out);
   void append_json_body(std::string_view body, LineBuffer& out);
   void append_lines(std::string_view body, LineBuffer& out);

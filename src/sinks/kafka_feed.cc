@@ -123,6 +123,7 @@ void KafkaFeed::describe(const Record& record) {
   add_header("content-type", record.content_type);
   add_header("content-encoding", record.content_encoding);
   add_header("trace", record.trace_id);
+  add_header("request-id", record.request_id);
   add_header("idempotency-key", record.idempotency_key);
   add_header("peer", record.peer);
 }

@@ -76,7 +76,7 @@ class KafkaFeed {
   KafkaPlace place_;
 
   // Of the record in hand.
-  static constexpr std::size_t headers_max = 9;
+  static constexpr std::size_t headers_max = 10;
   std::array<KafkaHeader, headers_max> headers_;
   std::size_t headers_count_ = 0;
   std::string id_;

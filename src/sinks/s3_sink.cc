@@ -10,6 +10,7 @@
 #include "aws/text.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "sinks/s3_bucket.h"
 
 namespace inlet::sinks {
 namespace {
@@ -26,37 +27,15 @@ class MemoryOutput final : public ObjectOutput {
   std::string body;
 };
 
-// "logs/", or "" for none.
-std::string folder(std::string_view prefix) {
-  while (prefix.starts_with('/')) prefix.remove_prefix(1);
-  while (prefix.ends_with('/')) prefix.remove_suffix(1);
-  return prefix.empty() ? "" : std::string(prefix) + "/";
-}
-
-// Whether nothing names another server.
-bool is_at_aws(const S3SinkOptions& options) {
-  const auto nothing = [](const std::string&) { return std::string(); };
-  return aws::endpoint_url(options.endpoint, "s3", "", options.aws.variable) ==
-         aws::endpoint_url("", "s3", "", nothing);
+S3Bucket bucket_of(const S3SinkOptions& options) {
+  return {options.bucket, options.prefix, options.endpoint, options.path_style};
 }
 
 aws::ClientOptions client_options(const S3SinkOptions& options, bool at_aws) {
   aws::ClientOptions client = options.aws;
   client.fetch.connections_max = options.in_flight + 1;  // One for credentials.
-  if (!at_aws) client.region_else = "us-east-1";
+  if (!at_aws) client.region_else = region_elsewhere;
   return client;
-}
-
-std::string bucket_url(const S3SinkOptions& options, bool at_aws, std::string_view region) {
-  std::string url = aws::endpoint_url(options.endpoint, "s3", region, options.aws.variable);
-  // A dot in the bucket's name would be outside of what the certificate's "*" stands for.
-  const bool has_dot = options.bucket.find('.') != std::string::npos;
-  if (options.path_style.value_or(!at_aws || has_dot)) {
-    return fmt::format("{}/{}/", url, options.bucket);
-  }
-  const std::size_t scheme = url.find("://");
-  url.insert(scheme == std::string::npos ? 0 : scheme + 3, options.bucket + ".");
-  return url + "/";
 }
 
 }  // namespace
@@ -64,11 +43,11 @@ std::string bucket_url(const S3SinkOptions& options, bool at_aws, std::string_vi
 S3Sink::S3Sink(Clock& clock, S3SinkOptions options)
     : clock_(clock),
       options_(std::move(options)),
-      prefix_(folder(options_.prefix)),
+      prefix_(key_folder(options_.prefix)),
       writer_(options_.archive),
-      at_aws_(is_at_aws(options_)),
+      at_aws_(is_at_aws(bucket_of(options_), options_.aws.variable)),
       client_(clock, client_options(options_, at_aws_)),
-      url_(bucket_url(options_, at_aws_, client_.region())) {
+      url_(bucket_url(bucket_of(options_), client_.region(), options_.aws.variable)) {
   CHECK(options_.in_flight > 0 && options_.batches > 0 && options_.object_bytes_max > 0);
 }
 

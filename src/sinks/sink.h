@@ -41,6 +41,7 @@ struct Record {
   std::string_view content_encoding;
   std::string_view peer;
   std::string_view trace_id;
+  std::string_view request_id = {};
   std::string_view idempotency_key;
   Bytes body;
 };

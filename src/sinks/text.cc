@@ -1,7 +1,6 @@
 #include "sinks/text.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
 namespace inlet::sinks {
@@ -51,25 +50,6 @@ void append_base64(std::string& out, Bytes bytes) {
   *to++ = digits[rest >> 12 & 63];
   *to++ = two ? digits[rest >> 6 & 63] : '=';
   *to = '=';
-}
-
-void append_rfc3339(std::string& out, Microseconds wall_us) {
-  const std::chrono::sys_time<std::chrono::microseconds> at{
-      std::chrono::microseconds(bounded(wall_us))};
-  const auto day = std::chrono::floor<std::chrono::days>(at);
-  const Microseconds in_day = (at - day).count();
-  std::array<char, 27> text;
-  put_date(text.data(), day);
-  text[10] = 'T';
-  put_digits(&text[11], 2, in_day / hour_us);
-  text[13] = ':';
-  put_digits(&text[14], 2, in_day / (60 * second_us) % 60);
-  text[16] = ':';
-  put_digits(&text[17], 2, in_day / second_us % 60);
-  text[19] = '.';
-  put_digits(&text[20], 6, in_day % second_us);
-  text[26] = 'Z';
-  out.append(text.data(), text.size());
 }
 
 Microseconds utc_hour(Microseconds wall_us) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/calendar.h"
 #include "base/time.h"
 
 namespace inlet::sinks {
@@ -14,9 +15,7 @@ namespace inlet::sinks {
 // after the other.
 void append_base64(std::string& out, Bytes bytes);
 
-// "2026-11-23T10:00:00.000000Z" (RFC 3339). Times outside the years 0 to 9999 are shown as the
-// nearest that has four digits.
-void append_rfc3339(std::string& out, Microseconds wall_us);
+using inlet::append_rfc3339;
 
 inline constexpr Microseconds hour_us = 3'600'000'000;
 
