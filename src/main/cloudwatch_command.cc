@@ -2,14 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <csignal>
-#include <stop_token>
-#include <thread>
-#include <utility>
-
-#include "base/log.h"
 #include "main/cli.h"
+#include "main/log_config.h"
 #include "main/sandbox.h"
+#include "main/ship_signals.h"
 #include "main/supervisor.h"
 
 namespace inlet::main {
@@ -20,25 +16,6 @@ std::string reachable(Address address) {
   if (address.host == "0.0.0.0") address.host = "127.0.0.1";
   if (address.host == "::") address.host = "::1";
   return address.text();
-}
-
-void listen_to_signals(const std::stop_token& stop, ship::CloudWatch& reporter) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  bool flushing = false;
-  while (true) {
-    int signal = 0;
-    const int failed = ::sigwait(&set, &signal);
-    if (stop.stop_requested()) return;
-    if (failed != 0) continue;
-    log_info("cloudwatch", "signal", {{"signal", signal}});
-    if (signal == SIGTERM && !std::exchange(flushing, true)) {
-      reporter.flush();
-    } else {
-      reporter.stop();
-    }
-  }
 }
 
 }  // namespace
@@ -61,20 +38,20 @@ ship::CloudWatchOptions cloudwatch_options(const Config& config, std::uint64_t s
   return options;
 }
 
-int report_to_cloudwatch(const Config& config) {
+int report_to_cloudwatch(FileSystem& files, const Config& config) {
   if (!config.server.admin || config.server.admin->port == 0) {
     return report_mistake(
         "cloudwatch.put needs server.admin with a port of its own: the figures are asked of it");
   }
-  enter_sandbox(ProcessKind::ship, sandbox_options());
   SystemClock clock;
+  const auto process_log =
+      open_process_log(files, clock, config.log, "cloudwatch", logs::Writer::own_thread);
+  enter_sandbox(ProcessKind::ship, sandbox_options());
+  if (process_log) process_log->start();
   ship::CloudWatch reporter(
       clock, cloudwatch_options(config, static_cast<std::uint64_t>(clock.wall_us())));
-  std::jthread ear(listen_to_signals, std::ref(reporter));
+  const ShipSignals ear([&] { reporter.flush(); }, [&] { reporter.stop(); });
   reporter.run();
-  ear.request_stop();
-  ::pthread_kill(ear.native_handle(), SIGHUP);
-  ear.join();
   return exit_fine;  // What was not sent is figures, not records.
 }
 

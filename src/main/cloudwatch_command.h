@@ -16,6 +16,6 @@ namespace inlet::main {
 [[nodiscard]] ship::CloudWatchOptions cloudwatch_options(const Config& config, std::uint64_t seed);
 
 // Returns the exit code. The caller has blocked SIGTERM, SIGINT and SIGHUP.
-int report_to_cloudwatch(const Config& config);
+int report_to_cloudwatch(FileSystem& files, const Config& config);
 
 }  // namespace inlet::main

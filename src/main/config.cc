@@ -13,6 +13,7 @@
 #include "main/config_sinks.h"
 #include "main/config_sources.h"
 #include "main/listener_config.h"
+#include "main/log_config.h"
 #include "main/values.h"
 
 namespace inlet::main {
@@ -303,6 +304,7 @@ class Loader {
     check_server();
     check_journal();
     check_health();
+    for (const auto& [key, why] : log_mistakes(loaded_.config)) wrong(key, why);
     for (const StreamConfig& stream : loaded_.config.streams) check_stream(stream);
     for (const TenantConfig& tenant : loaded_.config.tenants) check_tenant(tenant);
     for (const SinkConfig& sink : loaded_.config.sinks) check_sink(sink);

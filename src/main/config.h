@@ -52,6 +52,7 @@ enum class PartitionKey : unsigned char { stream, id };
 enum class HttpBody : unsigned char { ndjson, json };
 enum class TlsClientAuth : unsigned char { none, optional, required };
 enum class TlsVersion : unsigned char { v1_2, v1_3 };
+enum class Access : unsigned char { off, errors, all };
 
 struct NodeConfig {
   std::string name;
@@ -217,6 +218,17 @@ struct CloudwatchConfig {
 
 struct LogConfig {
   LogLevel level = LogLevel::info;
+  std::string directory;              // Of log files; "": there are none.
+  bool standard_error = true;         // Lines go there although there are files.
+  std::uint64_t bytes_max = 0;        // Of a file, until it is rotated,
+  Microseconds age_max_us = 0;        // and how old its first line may become.
+  std::uint64_t total_bytes_max = 0;  // Of all that are rotated; then the oldest go.
+  Access access = Access::off;
+  double access_sample = 1;  // Part of the requests answered below 500 that gets a line.
+  std::string archive;       // "s3://BUCKET/PREFIX" or a directory; "": rotated files stay.
+  std::string archive_region;
+  std::string archive_endpoint;  // "": S3's own.
+  std::string archive_ca_file;
 
   bool operator==(const LogConfig&) const = default;
 };

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "main/listener_config.h"
+#include "main/log_config.h"
 
 namespace inlet::main {
 namespace {
@@ -226,8 +227,20 @@ constexpr Key cloudwatch_keys[] = {
     key<&C::endpoint>("endpoint", ""),
 };
 
+using L = LogConfig;
 constexpr Key log_keys[] = {
-    key<&LogConfig::level>("level", "info"),
+    key<&L::level>("level", "info"),
+    key<&L::directory>("directory", ""),
+    key<&L::standard_error>("stderr", "true"),
+    key<&L::bytes_max>("max_bytes", "64MiB", {64 * kib, 256 * mib}),
+    key<&L::age_max_us>("max_age", "1h", {1000 * ms, 30 * day}),
+    key<&L::total_bytes_max>("max_total_bytes", "1GiB", {mib}),
+    {"access", "off", Shape::text, {}, read_access},
+    {"access_sample", "1", Shape::fraction, {}, read_access_sample},
+    {"archive", "", Shape::text, {}, read_log_archive},
+    key<&L::archive_region>("archive_region", ""),
+    key<&L::archive_endpoint>("archive_endpoint", ""),
+    key<&L::archive_ca_file>("archive_ca_file", ""),
 };
 
 constexpr Section sections[] = {

@@ -16,7 +16,16 @@
 namespace inlet::main {
 
 // How a value is spelled in TOML; no key is spelled `other`. In the environment all is text.
-enum class Shape : unsigned char { text, size, duration, number, boolean, list, other };
+enum class Shape : unsigned char {
+  text,
+  size,
+  duration,
+  number,
+  fraction,
+  boolean,
+  list,
+  other,
+};
 
 // Sets of sink types, a bit each.
 using SinkTypes = unsigned;

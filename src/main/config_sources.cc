@@ -18,6 +18,7 @@ constexpr std::string_view prefix = "INLET_";
 Shape shape_of(const toml::node& node) {
   if (node.is_string()) return Shape::text;
   if (node.is_integer()) return Shape::number;
+  if (node.is_floating_point()) return Shape::fraction;
   if (node.is_boolean()) return Shape::boolean;
   if (node.is_array() && node.as_array()->is_homogeneous<std::string>()) return Shape::list;
   if (node.is_array() && node.as_array()->empty()) return Shape::list;
@@ -49,6 +50,7 @@ std::string_view kind_of(const toml::node& node) {
 std::string_view expectation(Shape shape) {
   switch (shape) {
     case Shape::number: return "a whole number";
+    case Shape::fraction: return "a number such as 0.01";
     case Shape::boolean: return "true or false";
     case Shape::size: return "a size such as \"16MiB\"";
     case Shape::duration: return "a duration such as \"10s\"";
@@ -60,6 +62,8 @@ std::string_view expectation(Shape shape) {
 bool accepts(Shape wanted, Shape got) {
   if (wanted == Shape::size) return got == Shape::text || got == Shape::number;
   if (wanted == Shape::duration) return got == Shape::text;
+  if (wanted == Shape::fraction)
+    return got != Shape::boolean && got != Shape::list && got != Shape::other;
   if (wanted == Shape::list) return got == Shape::list || got == Shape::text;
   return wanted == got;
 }
@@ -150,6 +154,7 @@ class TomlReader {
   static std::string value_of(const toml::node& node) {
     if (const auto* text = node.as_string()) return text->get();
     if (const auto* number = node.as_integer()) return std::to_string(number->get());
+    if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
     if (const auto* items = node.as_array()) return lines_of(*items);
     return node.as_boolean()->get() ? "true" : "false";
   }

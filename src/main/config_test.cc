@@ -400,6 +400,21 @@ TEST_F(ConfigTest, a_wrong_value_is_a_mistake_even_where_another_source_override
   EXPECT_EQ(load().config.log.level, LogLevel::warn);
 }
 
+TEST_F(ConfigTest, a_sample_is_a_fraction_however_it_is_written) {
+  for (const char* text : {"0.25", "\"0.25\"", "25e-2"}) {
+    write("[log]\naccess_sample = " + std::string(text) + "\n");
+    EXPECT_TRUE(mistakes().empty()) << text;
+    EXPECT_EQ(load().config.log.access_sample, 0.25) << text;
+  }
+  write("[log]\naccess_sample = 1\n");
+  EXPECT_EQ(load().config.log.access_sample, 1);
+  for (const char* text :
+       {"1.01", "-0.1", "nan", "inf", "true", "\"\"", "\"0.5x\"", "[0.5]", "{}"}) {
+    write("[log]\naccess_sample = " + std::string(text) + "\n");
+    EXPECT_EQ(mistakes().size(), 1U) << text;
+  }
+}
+
 TEST_F(ConfigTest, nothing_in_the_environment_or_a_flag_can_be_of_the_wrong_type_unnoticed) {
   for (const Section& section : config_sections()) {
     for (const Key& key : section.keys) {

@@ -77,6 +77,7 @@ void print_record(const journal::Record& record, std::uint64_t journal_id, bool 
   add("content_encoding", metadata.content_encoding);
   add("peer", metadata.peer);
   add("trace_id", metadata.trace_id);
+  add("request_id", metadata.request_id);
   add("idempotency_key", metadata.idempotency_key);
   if (is_utf8(as_text(record.body))) add("text", as_text(record.body));
   line += "}\n";

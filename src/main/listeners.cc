@@ -17,6 +17,8 @@
 #include <cstring>
 #include <optional>
 
+#include "base/check.h"
+
 namespace inlet::main {
 namespace {
 
@@ -207,6 +209,31 @@ void notify_ready() {
   [[maybe_unused]] const ssize_t sent =
       ::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL,
                reinterpret_cast<const sockaddr*>(&address), bytes);
+}
+
+Result<Descriptor> open_notifications() {
+  Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address.sun_family) != 0) {
+    const int os = errno;
+    return fail(ErrorKind::retry,
+                fmt::format("bind the notification socket: {}", std::strerror(os)), os);
+  }
+  return socket;
+}
+
+Result<std::string> notifications_name(const Descriptor& socket) {
+  sockaddr_un address{};
+  socklen_t bytes = sizeof address;
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
+    const int os = errno;
+    return fail(ErrorKind::retry,
+                fmt::format("getsockname of the notification socket: {}", std::strerror(os)), os);
+  }
+  const std::size_t length = bytes - offsetof(sockaddr_un, sun_path);
+  CHECK(length > 1 && address.sun_path[0] == '\0');
+  return fmt::format("@{}", std::string_view(address.sun_path + 1, length - 1));
 }
 
 }  // namespace inlet::main

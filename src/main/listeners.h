@@ -66,4 +66,9 @@ struct Listener {
 // Tells whoever started us that requests are now answered. Nothing if nobody asked.
 void notify_ready();
 
+// The other end: a datagram socket under an abstract name that the kernel picks, close-on-exec and
+// non-blocking; and that name as NOTIFY_SOCKET has it, "@…".
+[[nodiscard]] Result<Descriptor> open_notifications();
+[[nodiscard]] Result<std::string> notifications_name(const Descriptor& socket);
+
 }  // namespace inlet::main

@@ -21,6 +21,7 @@
 #include "main/cli.h"
 #include "main/data_lock.h"
 #include "main/handover.h"
+#include "main/log_config.h"
 #include "main/sandbox.h"
 #include "main/supervisor.h"
 
@@ -162,8 +163,26 @@ Error become_candidate(const Programs& programs, int lock, int kept, Handover ha
   return error;
 }
 
+// `what`: a sink, --logs or --cloudwatch.
+Command ship_command_of(const Programs& programs, Edition edition, const std::string& what,
+                        bool drain, const std::vector<std::string>& arguments, int kept) {
+  Command ship{ship_program(programs, edition), "inlet-ship", {what}, kept, true};
+  if (drain) ship.arguments.push_back("--drain");
+  ship.arguments.insert(ship.arguments.end(), arguments.begin(), arguments.end());
+  return ship;
+}
+
+void report_logs_left(FileSystem& files, const LogConfig& log) {
+  if (log.archive.empty()) return;
+  const auto names = files.list(log.directory);
+  const std::size_t count = names ? logs::rotated_logs(*names).size() : 0;
+  if (count == 0) return;
+  fmt::print(stderr, "inlet: {} log files wait in {} to be archived\n", count, log.directory);
+}
+
 Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags& flags,
-                             const Loaded& loaded, const Programs& programs, int lock) {
+                             const Loaded& loaded, const Programs& programs, int lock,
+                             logs::ProcessLog* log) {
   CommonFlags child_flags = flags;
   child_flags.data = loaded.config.data;
   const int kept = loaded.file.empty() ? -1 : snapshot_fd;
@@ -181,17 +200,15 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
           },
       .ship =
           [arguments, kept, &programs](Edition edition, const std::string& sink, bool drain) {
-            Command ship{ship_program(programs, edition), "inlet-ship", {sink}, kept, true};
-            if (drain) ship.arguments.push_back("--drain");
-            ship.arguments.insert(ship.arguments.end(), arguments.begin(), arguments.end());
-            return ship;
+            return ship_command_of(programs, edition, sink, drain, arguments, kept);
+          },
+      .logs =
+          [arguments, kept, &programs](Edition edition, bool drain) {
+            return ship_command_of(programs, edition, "--logs", drain, arguments, kept);
           },
       .report =
           [arguments, kept, &programs](Edition edition) {
-            Command report{ship_program(programs, edition), "inlet-ship", {"--cloudwatch"}, kept};
-            report.holds_signals = true;
-            report.arguments.insert(report.arguments.end(), arguments.begin(), arguments.end());
-            return report;
+            return ship_command_of(programs, edition, "--cloudwatch", false, arguments, kept);
           },
       .tests =
           [arguments, kept, &programs] {
@@ -207,6 +224,7 @@ Supervisor::World make_world(FileSystem& files, Clock& clock, const CommonFlags&
       .adopt = adopt,
       .ready = [tls = !loaded.config.server.tls_cert.empty()](
                    const std::vector<Listener>& listeners) { print_ready(listeners, tls); },
+      .log = log,
   };
 }
 
@@ -235,6 +253,7 @@ Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& load
   if (const Status made = files.make_directories(config.data); !made) return made;
   const auto lock = before ? Result<Descriptor>(Descriptor(before->lock)) : lock_data(config.data);
   if (!lock) return fail(lock);
+  const auto process_log = open_process_log(files, clock, config.log, "run", logs::Writer::caller);
   if (const Status noted = note_name(files, config); !noted) log_warn("run", noted.error().what);
   if (const Status adopted = adopt(loaded); !adopted) return adopted;
   auto listeners = before ? take_sockets(*before) : take_or_open_listeners(config.server);
@@ -245,11 +264,13 @@ Status supervise(FileSystem& files, const CommonFlags& flags, const Loaded& load
   }
   raise_descriptor_limit();
   enter_sandbox(ProcessKind::supervisor, sandbox_options());
-  Supervisor supervisor(make_world(files, clock, flags, loaded, programs, lock->get()), config,
-                        std::move(*listeners));
+  Supervisor supervisor(
+      make_world(files, clock, flags, loaded, programs, lock->get(), process_log.get()), config,
+      std::move(*listeners));
   if (before) supervisor.take_over(*before);
   const Status ran = supervisor.run();
   report_left_behind(files, supervisor.config());
+  report_logs_left(files, supervisor.config().log);
   return ran;
 }
 

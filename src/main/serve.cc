@@ -18,6 +18,7 @@
 #include "main/cli.h"
 #include "main/listener_config.h"
 #include "main/listeners.h"
+#include "main/log_config.h"
 #include "main/process.h"
 #include "main/sandbox.h"
 #include "serve/service.h"
@@ -97,6 +98,10 @@ serve::ServiceOptions options_of(const Config& config) {
   options.vitals.emf.per_node = config.cloudwatch.per_node;
   options.vitals.emf.per_sink = config.cloudwatch.per_sink;
   options.vitals.emf.high_resolution = config.cloudwatch.high_resolution;
+  options.access = access_options(config.log);
+  if (!config.log.directory.empty()) {
+    options.access_file = log_file_options(config.log, "access");
+  }
   options.node = config.node.name;
   options.version = version;
   return options;
@@ -111,6 +116,7 @@ void settle_in(FileSystem& files, const Config& config, SandboxOptions options) 
   if (!config.cloudwatch.emf_file.empty()) {
     directories.push_back(parent_directory(config.cloudwatch.emf_file));
   }
+  if (!config.log.directory.empty()) directories.push_back(config.log.directory);
   for (const std::string& directory : directories) {
     if (files.make_directories(directory)) options.writable.push_back(directory);
   }
@@ -141,13 +147,16 @@ int serve_command(const Config& config) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   raise_descriptor_limit();
 
-  auto listeners = take_or_open_listeners(config.server);
-  if (!listeners) return report_fault(listeners.error());
   PosixFileSystem files;
   SystemClock clock;
+  const auto process_log =
+      open_process_log(files, clock, config.log, "serve", logs::Writer::own_thread);
+  auto listeners = take_or_open_listeners(config.server);
+  if (!listeners) return report_fault(listeners.error());
   auto tls = open_tls(files, clock, config.server);
   if (!tls) return report_fault(tls.error());
   settle_in(files, config, sandbox);
+  if (process_log) process_log->start();
   auto service = serve::Service::open(files, clock, options_of(config));
   if (!service) return report_fault(service.error());
   std::vector<int> sockets;

@@ -1,5 +1,5 @@
-// The program `inlet-ship SINK`: delivers the journal to one sink until told to end; and
-// `inlet-ship --cloudwatch`: reports to CloudWatch.
+// The program `inlet-ship SINK`: delivers the journal to one sink until told to end;
+// `inlet-ship --cloudwatch`: reports to CloudWatch; `inlet-ship --logs`: archives log files.
 //
 // SIGTERM: deliver what is committed within flush_deadline, then exit; SIGINT or SIGHUP: exit after
 // the step in hand, the cursor says where to go on. Signals are blocked from the start, so one that
@@ -11,9 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
-#include <stop_token>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -22,9 +20,12 @@
 #include "main/backlog.h"
 #include "main/cli.h"
 #include "main/cloudwatch_command.h"
+#include "main/log_archive.h"
+#include "main/log_config.h"
 #include "main/process.h"
 #include "main/sandbox.h"
 #include "main/ship_again.h"
+#include "main/ship_signals.h"
 #include "main/sink_factory.h"
 #include "main/values.h"
 #include "ship/ship_service.h"
@@ -34,13 +35,6 @@ namespace {
 
 constexpr Microseconds adoption_us = 10LL * 365 * 24 * 3600 * 1'000'000;  // However long it takes.
 constexpr Microseconds replica_poll_us = 1'000;  // Clients wait for this sink.
-
-sigset_t end_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  return set;
-}
 
 ship::ShipServiceOptions service_options(Clock& clock, const Config& config,
                                          const SinkConfig& sink) {
@@ -60,40 +54,23 @@ ship::ShipServiceOptions service_options(Clock& clock, const Config& config,
   return options;
 }
 
-// Turns signals into wishes until it is stopped itself, by a request and then a signal to hear it.
-void listen_to_signals(const std::stop_token& stop, ship::ShipService& service) {
-  const sigset_t set = end_signals();
-  bool flushing = false;
-  while (true) {
-    int signal = 0;
-    const int failed = ::sigwait(&set, &signal);
-    if (stop.stop_requested()) return;
-    if (failed != 0) continue;
-    log_info("ship", "signal", {{"signal", signal}});
-    if (signal == SIGTERM && !flushing) {
-      flushing = true;
-      service.flush();
-    } else {
-      service.stop();
-    }
-  }
-}
-
 // `drain`: whether to end when everything committed is delivered.
 int deliver(FileSystem& files, const Config& config, const SinkConfig& sink, bool drain) {
-  enter_sandbox(ProcessKind::ship, sandbox_options());
   SystemClock clock;
+  const auto process_log =
+      open_process_log(files, clock, config.log, "ship-" + sink.name, logs::Writer::own_thread);
+  enter_sandbox(ProcessKind::ship, sandbox_options());
+  if (process_log) process_log->start();
   const auto destination = make_sink(files, clock, config, sink, "");
   if (!destination) return report_mistake(destination.error().what);
   auto service =
       ship::ShipService::start(files, clock, **destination, service_options(clock, config, sink));
   if (!service) return report_fault(service.error());
   if (drain) (*service)->flush();
-  std::jthread ear(listen_to_signals, std::ref(**service));
-  (*service)->run();
-  ear.request_stop();
-  ::pthread_kill(ear.native_handle(), SIGHUP);
-  ear.join();
+  {
+    const ShipSignals ear([&] { (*service)->flush(); }, [&] { (*service)->stop(); });
+    (*service)->run();
+  }
   // Asked of the files, not of the service: it is stopped perhaps before it has read the journal.
   const auto backlog = read_backlog(files, config.journal.path, sink.name);
   if (!backlog) return report_fault(backlog.error());
@@ -110,12 +87,14 @@ int ship(int argc, char** argv) {
   bool redrive = false;
   bool progress = false;
   bool cloudwatch = false;
+  bool logs = false;
   std::string replay_from;
   std::string replay_to;
   std::string adopted;
   add_common_flags(app, flags);
   app.add_option("SINK", name, "name of the sink");
   app.add_flag("--cloudwatch", cloudwatch, "report to CloudWatch instead, see [cloudwatch]");
+  app.add_flag("--logs", logs, "archive rotated log files instead, see [log]");
   app.add_flag("--drain", drain, "deliver what is committed within flush_deadline, then exit");
   app.add_flag("--redrive", redrive, "send the sink's dead letters to it again, then exit");
   app.add_option("--replay-from", replay_from, "deliver again what came since then, then exit");
@@ -127,7 +106,8 @@ int ship(int argc, char** argv) {
   PosixFileSystem files;
   auto config = require_config(files, flags);
   if (!config) return exit_mistake;
-  if (cloudwatch) return report_to_cloudwatch(*config);
+  if (cloudwatch) return report_to_cloudwatch(files, *config);
+  if (logs) return archive_logs(files, *config, drain);
   if (name.empty()) return report_mistake("SINK is required");
   if (!adopted.empty()) {
     auto theirs = config_for(files, adopted, std::move(*config));

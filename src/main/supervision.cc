@@ -12,6 +12,15 @@ const SinkConfig* find_sink(const Config& config, const std::string& name) {
   return found == config.sinks.end() ? nullptr : &*found;
 }
 
+// What a process sees of [log] that does not archive.
+LogConfig without_archive(LogConfig log) {
+  log.archive.clear();
+  log.archive_region.clear();
+  log.archive_endpoint.clear();
+  log.archive_ca_file.clear();
+  return log;
+}
+
 // What serve sees of a configuration: of sinks only their names, by which it finds the cursors, and
 // which streams they take.
 Config serve_view(Config config) {
@@ -25,6 +34,7 @@ Config serve_view(Config config) {
   config.cloudwatch.put = false;
   config.cloudwatch.region.clear();
   config.cloudwatch.endpoint.clear();
+  config.log = without_archive(std::move(config.log));
   return config;
 }
 
@@ -36,8 +46,24 @@ Config ship_view(const Config& config) {
   view.server.flush_deadline_us = config.server.flush_deadline_us;
   view.journal = config.journal;
   view.streams = config.streams;
+  view.log = without_archive(config.log);
+  return view;
+}
+
+Config archive_view(const Config& config) {
+  Config view;
+  view.node = config.node;
+  view.server.flush_deadline_us = config.server.flush_deadline_us;
   view.log = config.log;
   return view;
+}
+
+Change plan_logs(const Config& before, const Config& after) {
+  if (before.log.archive.empty() != after.log.archive.empty()) {
+    return before.log.archive.empty() ? Change::start : Change::stop;
+  }
+  const bool changed = archive_view(before) != archive_view(after);
+  return changed && !after.log.archive.empty() ? Change::restart : Change::none;
 }
 
 // What the process sees that reports to CloudWatch.
@@ -48,7 +74,7 @@ Config report_view(const Config& config) {
   view.node = config.node;
   view.server.admin = config.server.admin;
   view.server.drain_delay_us = config.server.drain_delay_us;
-  view.log = config.log;
+  view.log = without_archive(config.log);
   return view;
 }
 
@@ -62,8 +88,11 @@ Ending classify_status(int wait_status) {
 
 Next after_exit(const Exit& exit) {
   if (exit.phase == Phase::stopping || exit.intent == Intent::stop) return Next::gone;
-  if (exit.role != Role::ship && exit.phase != Phase::running) return Next::gone;
+  const bool sends = exit.role == Role::ship || exit.role == Role::logs;
+  if (!sends && exit.phase != Phase::running) return Next::gone;
   if (exit.intent == Intent::restart) return Next::start_now;
+  if (exit.phase == Phase::logs_draining && exit.ending != Ending::fault) return Next::gone;
+  if (exit.role == Role::logs) return Next::start_later;
   if (exit.phase == Phase::ships_draining && exit.ending != Ending::fault) return Next::gone;
   if (exit.phase == Phase::emptying && exit.ending == Ending::fine) return Next::gone;
   return Next::start_later;
@@ -75,6 +104,7 @@ std::string_view name_of(Phase phase) {
     case Phase::serve_draining: return "draining";
     case Phase::ships_draining: return "delivering";
     case Phase::emptying: return "emptying";
+    case Phase::logs_draining: return "archiving";
     case Phase::stopping: return "stopping";
   }
   std::unreachable();
@@ -85,6 +115,11 @@ Reload plan_reload(const Config& before, const Config& after) {
   if (before.data != after.data || before.journal.path != after.journal.path) {
     reload.refusal = "journal.path cannot change while records wait in " + before.journal.path +
                      "; stop inlet and start it again";
+    return reload;
+  }
+  if (before.log.directory != after.log.directory) {
+    reload.refusal =
+        "log.directory cannot change while it is written to; stop inlet and start it again";
     return reload;
   }
   reload.serve = serve_view(before) != serve_view(after);
@@ -103,6 +138,7 @@ Reload plan_reload(const Config& before, const Config& after) {
   for (const SinkConfig& sink : before.sinks) {
     if (find_sink(after, sink.name) == nullptr) reload.stop.push_back(sink.name);
   }
+  reload.logs = plan_logs(before, after);
   return reload;
 }
 

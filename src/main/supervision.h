@@ -36,13 +36,19 @@ class Backoff {
   Microseconds delay_us_ = restart_delay_min_us;
 };
 
-enum class Role : unsigned char { serve, ship, report };
+enum class Role : unsigned char {
+  serve,
+  ship,
+  report,
+  logs,  // Archives what all others have logged, and so ends last.
+};
 
 enum class Phase : unsigned char {
   running,
   serve_draining,  // Asked to stop: serve finishes, ships go on.
   ships_draining,  // serve is gone: ships deliver what is left, for so long as they may.
   emptying,        // The same until nothing is left; then it waits to be ended.
+  logs_draining,   // The ships are gone too: logs are archived.
   stopping,        // Everything ends now.
 };
 
@@ -66,8 +72,10 @@ struct Exit {
 enum class Next : unsigned char { start_now, start_later, gone };
 [[nodiscard]] Next after_exit(const Exit& exit);
 
-// As run.json says it: "running", "draining", "delivering", "emptying", "stopping".
+// As run.json says it: "running", "draining", "delivering", "emptying", "archiving", "stopping".
 [[nodiscard]] std::string_view name_of(Phase phase);
+
+enum class Change : unsigned char { none, start, stop, restart };
 
 // What it takes to get from one configuration to another.
 struct Reload {
@@ -79,6 +87,7 @@ struct Reload {
   std::vector<std::string> start;  // Sinks.
   std::vector<std::string> stop;
   std::vector<std::string> restart;
+  Change logs = Change::none;  // The archive of logs.
 
   bool operator==(const Reload&) const = default;
 };

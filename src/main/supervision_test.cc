@@ -21,15 +21,19 @@ TEST(Backoff, doubles_to_its_most_and_starts_over_after_a_long_life) {
 }
 
 TEST(AfterExit, every_combination_has_the_answer_the_rules_give) {
-  for (const Role role : {Role::serve, Role::ship, Role::report}) {
+  for (const Role role : {Role::serve, Role::ship, Role::report, Role::logs}) {
     for (const Phase phase : {Phase::running, Phase::serve_draining, Phase::ships_draining,
-                              Phase::emptying, Phase::stopping}) {
+                              Phase::emptying, Phase::logs_draining, Phase::stopping}) {
       for (const Intent intent : {Intent::run, Intent::restart, Intent::stop}) {
         for (const Ending ending : {Ending::fine, Ending::left_behind, Ending::fault}) {
           const bool stopped = phase == Phase::stopping || intent == Intent::stop;
-          const bool door_closes = role != Role::ship && phase != Phase::running;
-          const bool settled = (phase == Phase::ships_draining && ending != Ending::fault) ||
-                               (phase == Phase::emptying && ending == Ending::fine);
+          const bool ship = role == Role::ship;
+          const bool lasts = ship || role == Role::logs;
+          const bool door_closes = !lasts && phase != Phase::running;
+          const bool settled =
+              (phase == Phase::logs_draining && ending != Ending::fault) ||
+              (ship && phase == Phase::ships_draining && ending != Ending::fault) ||
+              (ship && phase == Phase::emptying && ending == Ending::fine);
           const bool emptied = settled && intent == Intent::run;
           const Next next = after_exit({role, phase, intent, ending});
           if (stopped || door_closes || emptied) {
@@ -84,6 +88,28 @@ TEST(PlanReload, starts_and_stops_ships_and_tells_serve_which_cursors_count) {
   expected.start = {"mirror"};
   expected.stop = {"lake"};
   EXPECT_EQ(plan_after([](Config& c) { c.sinks[1].name = std::string("mirror"); }), expected);
+}
+
+TEST(PlanReload, leaves_everybody_else_alone_when_the_archive_of_logs_changes) {
+  const auto with = [](const char* place) {
+    Config config = base();
+    config.log.directory = std::string("logs");
+    config.log.archive = std::string(place);
+    return config;
+  };
+  Reload expected;
+  EXPECT_EQ(plan_reload(with("kept"), with("kept")), expected);
+  expected.logs = Change::start;
+  EXPECT_EQ(plan_reload(with(""), with("kept")), expected);
+  expected.logs = Change::stop;
+  EXPECT_EQ(plan_reload(with("kept"), with("")), expected);
+  expected.logs = Change::restart;
+  EXPECT_EQ(plan_reload(with("kept"), with("elsewhere")), expected);
+}
+
+TEST(PlanReload, refuses_another_directory_of_logs) {
+  const Reload plan = plan_after([](Config& c) { c.log.directory = std::string("logs"); });
+  EXPECT_NE(plan.refusal.find("log.directory"), std::string::npos);
 }
 
 TEST(PlanReload, restarts_serve_alone_when_only_the_door_changed) {

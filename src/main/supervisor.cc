@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +15,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "main/cli.h"
@@ -28,12 +26,14 @@ constexpr Microseconds settled_us = 1'000'000;  // A child that has lived so lon
 constexpr std::string_view serve_name = "serve";
 constexpr std::string_view ship_prefix = "ship-";
 constexpr std::string_view report_name = "cloudwatch";
+constexpr std::string_view logs_name = "logs";
 
 std::string child_name(Role role, const std::string& sink) {
   switch (role) {
     case Role::serve: return std::string(serve_name);
     case Role::ship: return std::string(ship_prefix) + sink;
     case Role::report: return std::string(report_name);
+    case Role::logs: return std::string(logs_name);
   }
   std::unreachable();
 }
@@ -47,28 +47,6 @@ std::string absolute_path(const std::string& path) {
 std::unexpected<Error> os_error(const char* call) {
   const int os = errno;
   return fail(ErrorKind::retry, fmt::format("{}: {}", call, std::strerror(os)), os);
-}
-
-// A datagram socket under an abstract name that the kernel picks.
-Status open_notifications(Descriptor& out) {
-  out = Descriptor(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (::bind(out.get(), reinterpret_cast<sockaddr*>(&address), sizeof address.sun_family) != 0) {
-    return os_error("bind the notification socket");
-  }
-  return {};
-}
-
-Result<std::string> socket_name(const Descriptor& out) {
-  sockaddr_un address{};
-  socklen_t bytes = sizeof address;
-  if (::getsockname(out.get(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
-    return os_error("getsockname of the notification socket");
-  }
-  const std::size_t length = bytes - offsetof(sockaddr_un, sun_path);
-  CHECK(length > 1 && address.sun_path[0] == '\0');
-  return fmt::format("@{}", std::string_view(address.sun_path + 1, length - 1));
 }
 
 }  // namespace
@@ -94,6 +72,8 @@ void Supervisor::take_over(const Handover& handover) {
       child.sink = name.substr(ship_prefix.size());
     } else if (name == report_name) {
       child.role = Role::report;
+    } else if (name == logs_name) {
+      child.role = Role::logs;
     } else if (name != serve_name) {
       continue;  // The version that started it knew what it was; it ends with our pid.
     }
@@ -115,6 +95,7 @@ Status Supervisor::run() {
   add_child(Role::serve, "");
   for (const SinkConfig& sink : config_.sinks) add_child(Role::ship, sink.name);
   if (config_.cloudwatch.put) add_child(Role::report, "");
+  if (!config_.log.archive.empty()) add_child(Role::logs, "");
   while (true) {
     turn();
     if (state_changed_ || rollout_.note() != told_) write_state();
@@ -123,6 +104,7 @@ Status Supervisor::run() {
     hear_signals();
     hear_ready();
     reap_children();
+    if (world_.log != nullptr) world_.log->tick();
   }
   for (const char* file : {"/run.json", "/run.state"}) {
     (void)world_.files.remove(config_.data + file);  // Stale, and nothing else.
@@ -138,9 +120,11 @@ Status Supervisor::open_ears() {
   signals_ = Descriptor(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return os_error("open a descriptor for signals");
   if (!notifications_) {
-    if (const Status open = open_notifications(notifications_); !open) return open;
+    auto opened = open_notifications();
+    if (!opened) return fail(opened);
+    notifications_ = std::move(*opened);
   }
-  auto name = socket_name(notifications_);
+  auto name = notifications_name(notifications_);
   if (!name) return fail(name);
   notify_socket_ = std::move(*name);
   return {};
@@ -148,7 +132,7 @@ Status Supervisor::open_ears() {
 
 // Until a signal, a notification or the next time something is due.
 void Supervisor::wait() {
-  Microseconds next_us = phase_ == Phase::ships_draining ? flush_until_us_ : never;
+  Microseconds next_us = has_deadline() ? flush_until_us_ : never;
   next_us = std::min(next_us, rollout_.next_us());
   for (const auto& [name, child] : children_) {
     next_us = std::min({next_us, child.start_at_us, child.kill_at_us});
@@ -249,7 +233,14 @@ void Supervisor::turn() {
     if (child.pid == 0 && now_us >= child.start_at_us) start(name, child);
   }
   if (phase_ == Phase::serve_draining && !children_.contains("serve")) drain_ships();
-  if (phase_ == Phase::ships_draining && now_us >= flush_until_us_) stop_now();
+  const bool sent = !has(Role::ship) && !has(Role::report);
+  if (phase_ == Phase::ships_draining && sent) drain_logs();
+  if (!has_deadline() || now_us < flush_until_us_) return;
+  if (phase_ == Phase::ships_draining && has(Role::logs)) {
+    give_up_ships();
+  } else {
+    stop_now();
+  }
 }
 
 // Nothing if there is one of that name.
@@ -261,16 +252,22 @@ void Supervisor::add_child(Role role, const std::string& sink) {
   children_.emplace(child_name(role, sink), std::move(child));
 }
 
+Command Supervisor::sender_command(const Child& child) const {
+  if (child.role == Role::logs) {
+    return world_.logs(child.edition, phase_ == Phase::logs_draining);
+  }
+  if (child.role == Role::report) return world_.report(child.edition);
+  const bool drain = phase_ == Phase::ships_draining || phase_ == Phase::emptying;
+  return world_.ship(child.edition, child.sink, drain);
+}
+
 void Supervisor::start(const std::string& name, Child& child) {
   const Microseconds now_us = world_.clock.steady_us();
   child.intent = Intent::run;
   const bool serve = child.role == Role::serve;
-  const bool drain = phase_ == Phase::ships_draining || phase_ == Phase::emptying;
   if (serve) hear_ready();  // Of the one before.
   const auto pid = serve ? spawn(world_.serve(child.edition), {listeners_, notify_socket_})
-                   : child.role == Role::ship
-                       ? spawn(world_.ship(child.edition, child.sink, drain), {})
-                       : spawn(world_.report(child.edition), {});
+                         : spawn(sender_command(child), {});
   if (!pid) {
     rollout_.on_ended(name, child.edition, pid.error().what);
     const Microseconds delay_us = child.backoff.next(0);
@@ -346,14 +343,44 @@ void Supervisor::drain_ships() {
   listeners_.clear();  // Nobody accepts any more: refuse, rather than leave clients waiting.
   const Microseconds now_us = world_.clock.steady_us();
   flush_until_us_ = now_us + config_.server.flush_deadline_us + flush_grace_us;
+  drain_all(Role::ship, now_us);
+}
+
+// The time to kill them comes with stop_now() or give_up_ships().
+void Supervisor::drain_all(Role role, Microseconds now_us) {
   for (auto& [name, child] : children_) {
-    if (child.role == Role::report) continue;
+    if (child.role != role) continue;
     if (child.pid == 0) {
       child.start_at_us = now_us;
     } else if (child.intent == Intent::run) {
-      ::kill(child.pid, SIGTERM);  // Its time to be killed comes with stop_now().
+      ::kill(child.pid, SIGTERM);
     }
   }
+}
+
+// Their time is over; what they log is still to be archived.
+void Supervisor::give_up_ships() {
+  drain_until_us_ = std::exchange(flush_until_us_, never);
+  for (const SinkConfig& sink : config_.sinks) {
+    end(child_name(Role::ship, sink.name), Intent::stop, SIGINT, stop_grace_us);
+  }
+  end(report_name, Intent::stop, SIGINT, stop_grace_us);
+  state_changed_ = true;
+}
+
+void Supervisor::drain_logs() {
+  phase_ = Phase::logs_draining;
+  state_changed_ = true;
+  const Microseconds now_us = world_.clock.steady_us();
+  const Microseconds until_us = flush_until_us_ == never ? drain_until_us_ : flush_until_us_;
+  flush_until_us_ = std::max(until_us, now_us + logs_grace_us);
+  if (world_.log != nullptr) world_.log->rotate();
+  drain_all(Role::logs, now_us);
+}
+
+bool Supervisor::has(Role role) const {
+  return std::ranges::any_of(children_,
+                             [&](const auto& entry) { return entry.second.role == role; });
 }
 
 // Told to end while it was to deliver everything: now the ships have flush_deadline, as they know.
@@ -473,15 +500,6 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
   std::ranges::move(opened, std::back_inserter(listeners_));
   config_ = loaded.config;
   set_log_level(config_.log.level);
-  const auto end = [&](const std::string& name, Intent intent, int signal, Microseconds grace_us) {
-    const auto found = children_.find(name);
-    if (found == children_.end()) return false;
-    found->second.intent = intent;
-    ask(found->second, signal, grace_us);
-    if (intent == Intent::restart && found->second.pid == 0) found->second.start_at_us = 0;
-    if (intent == Intent::stop && found->second.pid == 0) children_.erase(found);
-    return true;
-  };
   for (const std::string& sink : plan.stop) {
     end(child_name(Role::ship, sink), Intent::stop, SIGINT, stop_grace_us);
   }
@@ -496,9 +514,10 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
   if (plan.report) {
     const bool wanted = config_.cloudwatch.put;
     const bool was =
-        end("cloudwatch", wanted ? Intent::restart : Intent::stop, SIGINT, stop_grace_us);
+        end(report_name, wanted ? Intent::restart : Intent::stop, SIGINT, stop_grace_us);
     if (wanted && !was) add_child(Role::report, "");
   }
+  apply_to_logs(plan.logs);
   if (plan.serve) {
     end("serve", Intent::restart, SIGHUP, serve_grace_us);
   } else if (const auto serve = children_.find("serve"); serve != children_.end()) {
@@ -506,6 +525,26 @@ Status Supervisor::apply(const Reload& plan, const Loaded& loaded) {
   }
   state_changed_ = true;
   return {};
+}
+
+void Supervisor::apply_to_logs(Change change) {
+  if (change == Change::none) return;
+  if (change == Change::stop) {
+    end(logs_name, Intent::stop, SIGINT, stop_grace_us);
+  } else if (!end(logs_name, Intent::restart, SIGINT, stop_grace_us)) {
+    add_child(Role::logs, "");
+  }
+}
+
+// Tells a child to end for good or for another to take its place; false if there is none.
+bool Supervisor::end(std::string_view name, Intent intent, int signal, Microseconds grace_us) {
+  const auto found = children_.find(std::string(name));
+  if (found == children_.end()) return false;
+  found->second.intent = intent;
+  ask(found->second, signal, grace_us);
+  if (intent == Intent::restart && found->second.pid == 0) found->second.start_at_us = 0;
+  if (intent == Intent::stop && found->second.pid == 0) children_.erase(found);
+  return true;
 }
 
 void Supervisor::write_state() {
@@ -543,7 +582,7 @@ void Supervisor::write_state() {
 }
 
 std::string Supervisor::phase_name() const {
-  if (phase_ == Phase::emptying && children_.empty()) return "empty";
+  if (phase_ == Phase::emptying && !has(Role::ship)) return "empty";
   return std::string(name_of(phase_));
 }
 

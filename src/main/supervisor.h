@@ -7,8 +7,8 @@
 // started in process.h.
 //
 //   first SIGTERM or SIGINT   SIGTERM to serve and the reports; when serve is gone SIGTERM to the
-//                             ships, which deliver what is committed; what crashes meanwhile is
-//                             started again to drain
+//                             ships, which deliver what is committed, then to the archive of logs;
+//                             what crashes meanwhile is started again to drain
 //   second                    SIGINT to all, SIGKILL to what is left after stop_grace_us
 //   SIGHUP                    reads the configuration again and applies the difference
 //   SIGUSR2                   a wish (node_state.h): to be upgraded in place, or to deliver all
@@ -38,6 +38,7 @@
 
 #include "base/file.h"
 #include "base/time.h"
+#include "logs/process_log.h"
 #include "main/config.h"
 #include "main/edition.h"
 #include "main/handover.h"
@@ -53,6 +54,7 @@ inline constexpr Microseconds serve_grace_us = 30'000'000;  // For serve to fini
 // Filters of system calls add up in one process, and the kernel takes no more at some point.
 inline constexpr std::uint64_t upgrades_max = 50;
 inline constexpr Microseconds flush_grace_us = 1'000'000;  // Ships keep flush_deadline themselves.
+inline constexpr Microseconds logs_grace_us = 5'000'000;   // To archive logs, however late it is.
 
 class Supervisor {
  public:
@@ -63,6 +65,7 @@ class Supervisor {
     std::function<Command(Edition)> serve;
     // drain: deliver and exit.
     std::function<Command(Edition, const std::string& sink, bool drain)> ship;
+    std::function<Command(Edition, bool drain)> logs;  // As a ship.
     std::function<Command(Edition)> report;
     std::function<std::vector<Command>()> tests;  // Of the candidates, see rollout.h.
     // Becomes the candidate; comes back only if that fails. The lock and the configuration are
@@ -71,6 +74,7 @@ class Supervisor {
     std::function<Loaded()> load;                // For SIGHUP.
     std::function<Status(const Loaded&)> adopt;  // Before children are started with it.
     std::function<void(const std::vector<Listener>&)> ready;  // serve answers for the first time.
+    logs::ProcessLog* log = nullptr;  // The supervisor's own; or there is none.
   };
 
   Supervisor(World world, Config config, std::vector<Listener> listeners,
@@ -104,7 +108,7 @@ class Supervisor {
     std::uint64_t restarts = 0;
     Backoff backoff;
   };
-  using Children = std::map<std::string, Child>;  // By name: "serve", "ship-archive".
+  using Children = std::map<std::string, Child>;  // By name: "serve", "ship-archive", "logs".
 
   Status open_ears();
   void wait();
@@ -116,11 +120,19 @@ class Supervisor {
   void turn();
 
   void add_child(Role role, const std::string& sink);
+  [[nodiscard]] Command sender_command(const Child& child) const;
   void start(const std::string& name, Child& child);
   void ask(Child& child, int signal, Microseconds grace_us);
   void replace(const std::string& name, Edition edition);
   void begin_drain();
   void drain_ships();
+  void give_up_ships();
+  void drain_logs();
+  void drain_all(Role role, Microseconds now_us);
+  [[nodiscard]] bool has(Role role) const;
+  [[nodiscard]] bool has_deadline() const {
+    return phase_ == Phase::ships_draining || phase_ == Phase::logs_draining;
+  }
   void go_on_without_time();
   void stop_now();
   void begin_upgrade();
@@ -128,6 +140,8 @@ class Supervisor {
   void hand_over();
   void reload();
   Status apply(const Reload& plan, const Loaded& loaded);
+  bool end(std::string_view name, Intent intent, int signal, Microseconds grace_us);
+  void apply_to_logs(Change change);
   void write_state();
   void write_file(std::string_view name, std::string_view text);
   [[nodiscard]] std::string phase_name() const;
@@ -140,9 +154,10 @@ class Supervisor {
   std::string notify_socket_;
   Children children_;
   Phase phase_ = Phase::running;
-  Microseconds flush_until_us_ = never;
-  bool empty_wanted_ = false;   // Of the drain under way: until nothing is left.
-  bool reload_wanted_ = false;  // It came during an upgrade.
+  Microseconds flush_until_us_ = never;  // When the phase of draining ends.
+  Microseconds drain_until_us_ = never;  // When that of the ships ended.
+  bool empty_wanted_ = false;            // Of the drain under way: until nothing is left.
+  bool reload_wanted_ = false;           // It came during an upgrade.
   Rollout rollout_;
   std::uint64_t upgrades_ = 0;  // Of this process.
   UpgradeNote told_;            // As last written.

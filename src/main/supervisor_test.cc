@@ -87,6 +87,12 @@ class SupervisorTest : public testing::Test {
                                  if (drain) command.arguments.emplace_back("_to_drain");
                                  return command;
                                },
+                           .logs =
+                               [&](Edition edition, bool drain) {
+                                 Command command = of_edition(logs_, edition);
+                                 if (drain) command.arguments.emplace_back("_to_drain");
+                                 return command;
+                               },
                            .tests = [&] { return tests_; },
                            .become = [&](const Handover& handover) { return become(handover); },
                            .load = [&] { return loaded(); },
@@ -164,8 +170,15 @@ class SupervisorTest : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
+  // With an archive of logs.
+  void archive_logs_by(const Command& logs) {
+    config_.log.archive = std::string("kept");
+    logs_ = logs;
+  }
+
   SystemClock clock_;
   Config config_;
+  Command logs_;
   std::vector<Command> tests_ = {{"/bin/echo", "echo", {"inlet 9.9.9"}}};
   std::string new_serve_;  // What the candidate's script does first.
   bool becomes_ = true;
@@ -219,6 +232,35 @@ TEST_F(SupervisorTest, ships_that_never_finish_are_stopped_at_the_deadline) {
   ::kill(supervisor_, SIGTERM);
   EXPECT_EQ(end_of_supervisor(), 0);
   EXPECT_TRUE(events().ends_with("ship INT\n")) << events();
+}
+
+TEST_F(SupervisorTest, logs_are_archived_when_all_others_have_ended) {
+  archive_logs_by(script("logs", {"TERM 0"}));
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started() && eventually_says("logs start"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_TRUE(events().ends_with("serve TERM\nship TERM\nlogs TERM\n")) << events();
+}
+
+TEST_F(SupervisorTest, logs_are_archived_also_behind_ships_that_never_finish) {
+  config_.server.flush_deadline_us = 0;
+  archive_logs_by(script("logs", {"TERM 0"}));
+  supervise(script("serve", {"TERM 0"}), script("ship", {"INT 0"}));
+  ASSERT_TRUE(all_started() && eventually_says("logs start"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
+  EXPECT_TRUE(events().ends_with("ship INT\nlogs TERM\n")) << events();
+}
+
+TEST_F(SupervisorTest, an_archive_of_logs_that_dies_while_draining_is_started_again_to_drain) {
+  archive_logs_by(script("logs", {"TERM 9", "INT 0"}));
+  supervise(script("serve", {"TERM 0"}), script("ship", {"TERM 0"}));
+  ASSERT_TRUE(all_started() && eventually_says("logs start"));
+  ::kill(supervisor_, SIGTERM);
+  ASSERT_TRUE(eventually_says("logs start_to_drain"));
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end_of_supervisor(), 0);
 }
 
 TEST_F(SupervisorTest, a_second_signal_ends_even_those_who_ignore_it) {
