@@ -25,6 +25,9 @@ import time
 import bundle
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "deploy/image"))
+import build  # noqa: E402
+
 TEMPLATE = bundle.HERE / "stack.yml"
 POLL_S = float(os.environ.get("INLET_DEPLOY_POLL_S", "10"))
 STACK_LIMIT_S, VERSION_LIMIT_S = 5400, 300
@@ -248,7 +251,8 @@ def push_image(aws, given, repository, label):
     command(given.dry_run, given.engine, "login", "--username", "AWS", "--password-stdin",
             registry, secret=password)
     image = f"{repository}:{label}"
-    command(given.dry_run, given.engine, "build", "--platform", "linux/amd64", "--tag", image, ".")
+    command(given.dry_run, given.engine, "build", "--platform", "linux/amd64", "--tag", image,
+            *build.build_arguments(), ".")
     command(given.dry_run, given.engine, "push", image)
     found = aws("ecr", "describe_images", {"imageDetails": [{"imageDigest": DIGEST}]},
                 repositoryName=name, imageIds=[{"imageTag": label}])

@@ -82,6 +82,20 @@ class FleetNode(inlet.Node):
                                  "--data", self.data, "--listen", f"{self.host}:{self.port}",
                                  f"--admin=127.0.0.1:{self.admin_port}")]
 
+    def docker(self):
+        """A body of `docker` that has this node as the only container: `docker exec X inlet …`
+        and `docker stop`, which returns once the process has ended."""
+        return f"""
+case $1 in
+  ps) echo {self.directory.name} ;;
+  exec) shift 3; command=$1; shift 3; {self.programs}/inlet "$command" --data {self.data} "$@" ;;
+  stop)
+    kill -TERM {self.process.pid}
+    while read -r _ _ state _ </proc/{self.process.pid}/stat && [[ $state != Z ]]; do
+      sleep 0.1
+    done ;;
+esac"""
+
 
 class ContainerNode(FleetNode):
     """The same node from the image, with a read-only root, no capabilities and limits."""
@@ -102,6 +116,14 @@ class ContainerNode(FleetNode):
             "--volume", f"{self.data}:/var/lib/inlet", "--volume", f"{self.archive}:{self.archive}",
             IMAGE, command, "--listen", f"{self.host}:{self.port}",
             f"--admin=127.0.0.1:{self.admin_port}")]
+
+    def docker(self):
+        return f"""
+case $1 in
+  ps) echo {self.name} ;;
+  exec) {shlex.join(build.engine())} "$@" ;;
+  stop) {shlex.join(build.engine())} "$@" ;;
+esac"""
 
     def kill(self):
         subprocess.run([*build.engine(), "kill", "--signal", "KILL", self.name], check=True,
@@ -229,11 +251,11 @@ class Fleet:
                 continue
             return port
 
-    def add(self, number, programs=None):
+    def add(self, number, programs=None, batch_age="100ms"):
         """A node more, known to the resolver once it is ready."""
         host = f"127.0.1.{number}"
         changes = {**self.SETTINGS, "node": {"name": f"ingest-{number}"},
-                   "sinks.archive": {"path": str(self.archive), "batch_age": "100ms"}}
+                   "sinks.archive": {"path": str(self.archive), "batch_age": batch_age}}
         kind = ContainerNode if IMAGE else FleetNode
         node = kind(self.directory / f"node-{number}", host, self.port, self.archive, changes,
                     programs or inlet.BUILD)
@@ -249,9 +271,10 @@ class Fleet:
         hosts = self.hosts() if hosts is None else hosts
         wait_until(lambda: self.balancer.up() == hosts, f"the balancer knows {sorted(hosts)}", 30)
 
-    def start(self, count=3):
+    def start(self, count=3, programs=None):
+        """programs: a directory of them for the node of each number."""
         for number in range(1, count + 1):
-            self.add(number, BEFORE)
+            self.add(number, programs(number) if programs else BEFORE)
         self.balancer.start()
         self.wait_up()
         return self
@@ -272,8 +295,15 @@ class Fleet:
             wait_until(lambda n=number: self.stored(n) >= start[n] + records,
                        f"node {number} takes requests", 30)
 
+    def leave(self, number):
+        """The balancer learns that a node is no longer to be used; the node goes on."""
+        node = self.nodes.pop(number)
+        self.resolver.addresses.remove(node.host)
+        self.wait_up()
+        return node
+
     def retire(self, number):
-        """As a scale-in or a termination with its hook does: in order, and the disk is gone."""
+        """As a scale-in does: in order, and the disk is gone."""
         node = self.nodes.pop(number)
         node.stop()
         self.resolver.addresses.remove(node.host)

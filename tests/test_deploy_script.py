@@ -272,7 +272,15 @@ def test_the_first_time_everything_is_made_in_order(account):
     label = account.parameter("VersionLabel")
     login, build, push = account.calls()
     assert login == f"docker login --username AWS --password-stdin {repository.split('/')[0]}"
-    assert build == f"docker build --platform linux/amd64 --tag {repository}:{label} ."
+    said = re.fullmatch(f"docker build --platform linux/amd64 --tag {re.escape(repository)}:{label}"
+                        r"((?: --build-arg \w+=\S+)+) \.", build)
+    made_of = dict(re.findall(r"--build-arg (\w+)=(\S+)", said[1]))
+    dockerfile = (inlet.ROOT / "Dockerfile").read_text()
+    assert set(made_of) == {"SOURCE_DATE_EPOCH", "VERSION", "REVISION", "CREATED"}
+    assert set(made_of) <= set(re.findall(r"^ARG (\w+)=", dockerfile, re.M))
+    assert made_of["VERSION"] == inlet.run("--version").stdout.split()[1]
+    assert re.fullmatch(r"[0-9a-f]{40}|unknown", made_of["REVISION"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made_of["CREATED"])
     assert push == f"docker push {repository}:{label}"
 
     digest = account.moto.client("ecr").describe_images(repositoryName=NAME)["imageDetails"][0][

@@ -7,8 +7,10 @@ acknowledged is in the archive. Its connections are opened again when they are r
 failure counts. `./dev fleet` (INLET_FLEET=long) does the same at half of the rate that the fleet
 takes; with INLET_FLEET_IMAGE the nodes are containers of that image."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -17,6 +19,8 @@ import pytest
 import yaml
 
 import inlet
+import stand_in_instance
+from editions import NEW, OLD, Programs
 from fleet import CONFIGURATION, IMAGE, Fleet, fleet
 from wire import wait_until
 
@@ -26,16 +30,31 @@ MEASURE_S = 10
 HERE = inlet.ROOT / "deploy/fleet"
 
 
-@pytest.fixture
-def three(here):
+@contextlib.contextmanager
+def judged(here, programs=None):
     """A fleet that is up; the lives of its nodes are judged at the end."""
     with fleet(here) as made:
-        made.start()
+        made.start(programs=programs)
         yield made
         for node in inlet.Node.living:
             if node.is_running() and not IMAGE:  # An engine's client that ends takes no signal.
                 node.signal(signal.SIGTERM)  # All at once; the second one cuts the drain short.
         assert [w for node in list(inlet.Node.living) for w in node.conclude()] == []
+
+
+@pytest.fixture
+def three(here):
+    with judged(here) as made:
+        yield made
+
+
+@pytest.fixture
+def three_of_editions(here):
+    """Each node has its own copies of the programs, which can be replaced."""
+    def programs(number):
+        return Programs(here / f"programs-{number}").install(OLD).directory
+    with judged(here, programs) as made:
+        yield made
 
 
 measured = []  # Half of what the first fleet took, in requests a second.
@@ -75,7 +94,7 @@ def nothing_lost(load, what):
     assert load.proof["acknowledged"] > 300
 
 
-def test_a_rolling_upgrade_costs_no_request(three):
+def test_a_rolling_restart_costs_no_request(three):
     load = three.load(rate(three))
     for number, node in three.nodes.items():
         three.wait_traffic(*three.nodes)
@@ -84,7 +103,32 @@ def test_a_rolling_upgrade_costs_no_request(three):
         node.start()
         three.wait_up()
         three.wait_traffic(number)
-    nobody_noticed(load.end(), "rolling upgrade")
+    nobody_noticed(load.end(), "rolling restart")
+
+
+def upgrade(three, number, edition):
+    """`inlet upgrade` in place, to what stands at the path that the node was started from."""
+    node = three.nodes[number]
+    before = node.state()
+    Programs(node.programs).install(edition)
+    done = inlet.run("upgrade", "--data", node.data, timeout_s=90)
+    assert done.returncode == 0, done.stderr
+    after = node.state()
+    assert after["version"].encode() == edition and after["pid"] == before["pid"]
+    assert not set(after["children"].values()) & set(before["children"].values())
+
+
+if not IMAGE:  # An image is replaced as a whole: by the rolling restart above.
+    def test_a_rolling_upgrade_in_place_and_back_costs_no_request(three_of_editions):
+        three = three_of_editions
+        load = three.load(rate(three))
+        three.wait_traffic(*three.nodes)
+        for edition in (NEW, OLD):
+            for number in three.nodes:
+                upgrade(three, number, edition)
+                three.wait_traffic(number)
+        assert three.balancer.up() == three.hosts()
+        nobody_noticed(load.end(), "rolling upgrade in place of all three, and back")
 
 
 def test_scaling_out_and_in_costs_no_request(three):
@@ -101,12 +145,25 @@ def test_scaling_out_and_in_costs_no_request(three):
     nobody_noticed(load.end(), "3 to 5 to 2 nodes")
 
 
-def test_a_terminated_node_leaves_nothing_behind(three):
-    """What the lifecycle hook does: SIGTERM, wait for the end, let go; the disk goes with it."""
+def test_a_node_terminated_with_its_hook_leaves_nothing_behind(here, three):
+    """The balancer lets go of it, then inlet-drain.sh ends it; its disk goes with it."""
     load = three.load(rate(three))
     three.wait_traffic(1, 2, 3)
-    three.retire(2)
-    three.wait_up()
+    (here / "instance").mkdir()
+    with stand_in_instance.metadata() as services:
+        instance = stand_in_instance.Instance(here / "instance", services).unpack()
+        instance.stand_in(instance.directory / "bin/docker", three.nodes[2].docker())
+        drain = stand_in_instance.Drain(instance)
+        try:
+            node = three.leave(2)
+            services.state = "Terminated"
+            drain.wait_for("aws autoscaling complete-lifecycle-action", 60)
+        finally:
+            drain.stop()
+    assert instance.calls("docker exec") and not instance.calls("aws ec2 create-snapshot")
+    assert node.wait(5) == 0
+    node.process = None
+    shutil.rmtree(node.data)
     three.wait_traffic(1, 3)
     nobody_noticed(load.end(), "termination with its hook")
 
@@ -143,6 +200,26 @@ def test_a_killed_node_costs_no_record(three):
     three.wait_up()
     three.wait_traffic(3)
     nothing_lost(load.end(), "killed node")
+
+
+def test_a_killed_node_whose_disk_another_adopts_costs_no_record(three):
+    three.add(4, batch_age="1m")  # It holds all it takes.
+    three.wait_up()
+    load = three.load(rate(three), "--retry")
+    three.wait_traffic(1, 2, 3, 4, records=200)
+    node = three.nodes[4]
+    node.deaths_expected = True
+    node.kill()
+    three.leave(4)
+    held = len(node.records())
+    heir = three.nodes[1]
+    done = inlet.run("adopt", node.data, "--config", heir.config, "--data", heir.data,
+                     timeout_s=90)
+    assert done.returncode == 0, done.stderr
+    assert held >= 200 and (node.data / "ADOPTED").exists()
+    shutil.rmtree(node.data)
+    three.wait_traffic(1, 2, 3)
+    nothing_lost(load.end(), f"killed node of which another adopted {held} records")
 
 
 def test_a_failure_would_be_seen(three):

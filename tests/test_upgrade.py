@@ -7,7 +7,6 @@ it, or scripts around them that fail in one way; a node started from there under
 
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -17,44 +16,11 @@ import time
 import pytest
 
 import inlet
+from editions import NEW, OLD, Programs
 from wire import Wire, post, wait_until
 
-OLD, NEW = b"0.1.0", b"0.1.9"
 FINE, FAULT = 0, 1
 SINK = {"sinks.archive": {"batch_age": "50ms"}}
-
-
-class Programs:
-    """A directory that a node is started from; install() is what an operator does."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        directory.mkdir()
-        self.inlet, self.ship = directory / "inlet", directory / "inlet-ship"
-        self.originals = (inlet.INLET, inlet.SHIP)
-
-    def put(self, path, data):
-        """Under a new inode: a file that runs cannot be written to."""
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(data)
-        fresh.chmod(0o755)
-        fresh.rename(path)
-
-    def install(self, version=OLD, programs=("inlet", "ship")):
-        for name, original in zip(("inlet", "ship"), self.originals):
-            if name in programs:
-                data = original.read_bytes()
-                assert OLD in data
-                self.put(getattr(self, name), data.replace(OLD, version))
-        return self
-
-    def wrap(self, name, version, cases):
-        """A script in place of a program: does what `cases` says, else what the real one does."""
-        real = self.directory / f"real-{name}"
-        self.install(version)
-        shutil.copy(getattr(self, name), real)
-        script = f'#!/bin/sh\ncase "$*" in\n{cases}\nesac\nexec {real} "$@"\n'
-        self.put(getattr(self, name), script.encode())
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import argparse
 import datetime
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -41,13 +42,24 @@ def git(*words, otherwise):
     return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else otherwise
 
 
-def build(tag, *more):
-    epoch = int(git("log", "-1", "--format=%ct", otherwise="0"))
+def commit_epoch():
+    return int(git("log", "-1", "--format=%ct", otherwise="0"))
+
+
+def build_arguments():
+    """What the Dockerfile's ARGs want: the image says what it was made of."""
+    epoch = commit_epoch()
     created = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc)
-    words = [*engine(), "build", "--tag", tag,
-             "--build-arg", f"SOURCE_DATE_EPOCH={epoch}",
-             "--build-arg", f"REVISION={git('rev-parse', 'HEAD', otherwise='unknown')}",
-             "--build-arg", f"CREATED={created.strftime('%Y-%m-%dT%H:%M:%SZ')}"]
+    version = re.search(r"project\(\w+ VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
+    values = {"SOURCE_DATE_EPOCH": epoch, "VERSION": version,
+              "REVISION": git("rev-parse", "HEAD", otherwise="unknown"),
+              "CREATED": created.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return [word for name, value in values.items() for word in ("--build-arg", f"{name}={value}")]
+
+
+def build(tag, *more):
+    epoch = commit_epoch()
+    words = [*engine(), "build", "--tag", tag, *build_arguments()]
     if is_podman():
         # HEALTHCHECK is Docker's; and without --timestamp a layer holds when it was made.
         words += ["--format", "docker", "--timestamp", str(epoch)]

@@ -7,19 +7,9 @@
 #include "main/sandbox.h"
 #include "main/ship_signals.h"
 #include "main/supervisor.h"
+#include "main/values.h"
 
 namespace inlet::main {
-namespace {
-
-// Where a process on this machine reaches a listener.
-std::string reachable(Address address) {
-  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
-  if (address.host == "::") address.host = "::1";
-  return address.text();
-}
-
-}  // namespace
-
 ship::CloudWatchOptions cloudwatch_options(const Config& config, std::uint64_t seed) {
   const CloudwatchConfig& from = config.cloudwatch;
   ship::CloudWatchOptions options;

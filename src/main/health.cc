@@ -42,13 +42,6 @@ std::unexpected<Error> os_fault(const loader::Target& target, std::string_view o
               os);
 }
 
-// A wildcard address is reached by loopback.
-std::string reachable(Address address) {
-  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
-  if (address.host == "::") address.host = "::1";
-  return address.text();
-}
-
 Result<std::string> configured_url(const ServerConfig& server, std::string_view path) {
   const auto no_url = [](std::string_view why) {
     return fail(ErrorKind::reject, fmt::format("health: {}; give a URL", why));

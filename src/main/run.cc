@@ -24,6 +24,7 @@
 #include "main/log_config.h"
 #include "main/sandbox.h"
 #include "main/supervisor.h"
+#include "main/values.h"
 
 namespace inlet::main {
 namespace {
@@ -61,13 +62,6 @@ Status adopt(const Loaded& loaded) {
   if (::fcntl(copy.get(), F_ADD_SEALS, seals) != 0) return os_error();
   if (::dup3(copy.get(), snapshot_fd, O_CLOEXEC) < 0) return os_error();
   return {};
-}
-
-// What to type into curl to reach a listener: a wildcard address is reached by loopback.
-std::string reachable(Address address) {
-  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
-  if (address.host == "::") address.host = "::1";
-  return address.text();
 }
 
 void print_ready(const std::vector<Listener>& listeners, bool tls) {

@@ -267,6 +267,12 @@ std::string format_duration(Microseconds duration_us) {
   return format_quantity(static_cast<std::uint64_t>(duration_us), duration_units);
 }
 
+std::string reachable(Address address) {
+  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
+  if (address.host == "::") address.host = "::1";
+  return address.text();
+}
+
 std::optional<std::string_view> nearest(std::string_view text,
                                         std::span<const std::string_view> candidates) {
   std::optional<std::string_view> best;

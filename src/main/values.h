@@ -54,6 +54,9 @@ struct Range {
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 [[nodiscard]] std::string format_duration(Microseconds duration_us);
 
+// Where this machine reaches a listener of that address: a wildcard is reached by loopback.
+[[nodiscard]] std::string reachable(Address address);
+
 // The candidate fewest edits away from `text`, if it is near enough to have been meant.
 [[nodiscard]] std::optional<std::string_view> nearest(std::string_view text,
                                                       std::span<const std::string_view> candidates);

@@ -54,6 +54,12 @@ TEST(Addresses, are_numeric_with_a_port) {
   }
 }
 
+TEST(Addresses, that_stand_for_all_are_reached_by_loopback) {
+  EXPECT_EQ(reachable({.host = "0.0.0.0", .port = 80}), "127.0.0.1:80");
+  EXPECT_EQ(reachable({.host = "::", .port = 80}), "[::1]:80");
+  EXPECT_EQ(reachable({.host = "10.0.0.7", .port = 80}), "10.0.0.7:80");
+}
+
 TEST(Ranges, include_their_edges) {
   for (const std::uint64_t n : {2, 3, 4}) {
     EXPECT_TRUE(value_of<std::uint64_t>(std::to_string(n), {2, 4}));
