@@ -127,7 +127,7 @@ if not IMAGE:  # An image is replaced as a whole: by the rolling restart above.
             for number in three.nodes:
                 upgrade(three, number, edition)
                 three.wait_traffic(number)
-        assert three.balancer.up() == three.hosts()
+        three.wait_up()
         nobody_noticed(load.end(), "rolling upgrade in place of all three, and back")
 
 

@@ -139,6 +139,7 @@ void Loop::adopt(int fd, const HandlerFactory& factory, const ListenerOptions& l
 
 void Loop::drain() {
   draining_ = true;
+  last_call_ = true;
   for (ServerConnection& connection : connections_) connection.drain();
 }
 

@@ -110,7 +110,8 @@ class Loop {
 
   // Takes over the socket `fd`, connected and non-blocking. The others outlive the loop.
   void adopt(int fd, const HandlerFactory& factory, const ListenerOptions& listener);
-  // See Server::drain().
+  // See Server::call_last() and drain().
+  void call_last() { last_call_ = true; }
   void drain();
 
   // For connections.
@@ -129,6 +130,7 @@ class Loop {
   [[nodiscard]] LoopCounters& counters() { return counters_; }
   [[nodiscard]] std::size_t index() const { return index_; }
   [[nodiscard]] bool draining() const { return draining_; }
+  [[nodiscard]] bool last_call() const { return last_call_; }
   [[nodiscard]] std::string_view date() const { return date_; }
   [[nodiscard]] Clock& clock() { return clock_; }
   // As of the beginning of the round.
@@ -182,6 +184,7 @@ class Loop {
   std::vector<ServerConnection*> next_round_;
   std::vector<ServerConnection*> graves_;
   bool draining_ = false;
+  bool last_call_ = false;
   bool memory_released_ = false;
   List<InWaiting> tried_;  // Of those, who were just served in vain.
   bool serving_waiting_ = false;

@@ -44,6 +44,10 @@ void Server::post(std::size_t loop_index, std::move_only_function<void()> functi
   loops_[loop_index]->post(std::move(function));
 }
 
+void Server::call_last() {
+  for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.call_last(); });
+}
+
 void Server::drain() {
   // The first loop accepts: what it deals out on its last round reaches each loop before drain().
   loops_.front()->post([this] {

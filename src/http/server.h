@@ -38,6 +38,10 @@ class Server {
   void post(std::size_t loop_index, std::move_only_function<void()> function);
   [[nodiscard]] std::size_t loops() const { return loops_.size(); }
 
+  // Every answer from now on says `Connection: close`: a client that is told so does not send its
+  // next request into a connection that drain() closes (RFC 9112 section 9.6).
+  void call_last();
+
   // Stops accepting; requests in progress are answered with `Connection: close`, idle connections
   // closed. Returns at once; it is over when counters().open is 0.
   void drain();

@@ -292,7 +292,7 @@ bool ServerConnection::discard_body() {
 }
 
 void ServerConnection::release_refusal(bool keep) {
-  keep_ = keep_ && keep && keep_alive_ && !loop_.draining();
+  keep_ = keep_ && keep && keep_alive_ && !loop_.last_call();
   pending_.insert(pending_sent_, connection_line(keep_));
   pending_sent_ = 0;
   deadline_us_ = loop_.deadline_us(loop_.options().write_us);
@@ -312,7 +312,7 @@ void ServerConnection::respond(const Response& response) {
     return bury_if_done();
   }
   if (in_on_head_ && !body_.is_empty()) return hold_refusal(response);
-  send_answer(response, keep_alive_ && !response.close && !loop_.draining());
+  send_answer(response, keep_alive_ && !response.close && !loop_.last_call());
   run();
 }
 

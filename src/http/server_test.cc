@@ -601,6 +601,26 @@ TEST_F(ServerTest, several_loops_share_the_connections) {
   EXPECT_EQ(server_->counters().open, 30U);
 }
 
+TEST_F(ServerTest, after_the_last_call_answers_end_their_connections_and_new_ones_are_served) {
+  start();
+  Client kept(port_), quiet(port_);
+  for (Client* client : {&kept, &quiet}) {
+    client->send(post("/echo", "x"));
+    EXPECT_FALSE(client->answer().contains("Connection: close"));
+  }
+  server_->call_last();
+  EXPECT_TRUE(eventually([this] {
+    Client fresh(port_);
+    fresh.send(post("/echo", "x"));
+    return fresh.answer().contains("Connection: close");
+  }));
+  kept.send(post("/echo", "x"));
+  EXPECT_TRUE(kept.answer().contains("Connection: close"));
+  EXPECT_TRUE(kept.ended());
+  quiet.send(post("/echo", "x"));
+  EXPECT_TRUE(quiet.answer().contains("Connection: close"));
+}
+
 TEST_F(ServerTest, draining_answers_what_is_in_progress_and_closes_the_rest) {
   start();
   Client idle(port_), busy(port_), halfway(port_);

@@ -2,7 +2,8 @@
 //
 // SIGTERM: /readyz fails, drain_delay passes while load balancers notice, then accepting stops,
 // what is in flight is answered, the journal is closed. SIGHUP and SIGINT: the same without the
-// delay. A second signal cuts the delay short. SIGUSR1: keys and certificates are read again.
+// delay. Before the end, answers tell clients for a moment to send no more on their connections.
+// A second signal cuts the delay short. SIGUSR1: keys and certificates are read again.
 
 #include <malloc.h>
 #include <sys/socket.h>
@@ -185,6 +186,9 @@ int serve_command(const Config& config) {
     const timespec delay{config.server.drain_delay_us / 1'000'000,
                          config.server.drain_delay_us % 1'000'000 * 1000};
     ::sigtimedwait(&signals, nullptr, &delay);
+  }
+  (*service)->call_last();
+  if (signal == SIGTERM) {
     // The supervisor holds these sockets too: without this, clients would wait in the backlog for
     // somebody who never comes.
     for (const int socket : sockets) ::shutdown(socket, SHUT_RD);

@@ -6,6 +6,7 @@ namespace inlet::serve {
 namespace {
 
 constexpr Microseconds drain_poll_us = 5'000;
+constexpr Microseconds last_call_us = 300'000;     // Of connections in use.
 constexpr std::size_t kept_from_bodies_share = 8;  // One part in this many.
 
 std::size_t client_memory(std::size_t memory_bytes) {
@@ -158,6 +159,12 @@ void Service::start() {
 }
 
 void Service::announce_draining() { context_.draining = true; }
+
+void Service::call_last() {
+  server_.call_last();
+  const Microseconds until = clock_.steady_us() + last_call_us;
+  while (server_.counters().open > 0 && clock_.steady_us() < until) clock_.sleep(drain_poll_us);
+}
 
 void Service::drain(Microseconds patience_us) {
   announce_draining();
