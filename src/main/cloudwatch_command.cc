@@ -10,6 +10,7 @@
 #include "main/values.h"
 
 namespace inlet::main {
+
 ship::CloudWatchOptions cloudwatch_options(const Config& config, std::uint64_t seed) {
   const CloudwatchConfig& from = config.cloudwatch;
   ship::CloudWatchOptions options;
