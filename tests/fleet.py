@@ -162,6 +162,7 @@ class Balancer:
 
     def up(self):
         """Addresses of the nodes that it sends requests to."""
+        assert self.process.poll() is None, (self.directory / "haproxy.log").read_text()
         if not self.socket.exists():
             return set()
         try:

@@ -51,8 +51,13 @@ void Server::call_last() {
 void Server::drain() {
   // The first loop accepts: what it deals out on its last round reaches each loop before drain().
   loops_.front()->post([this] {
+    if (std::exchange(draining_, true)) return;
     acceptor_->finish();
-    for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.drain(); });
+    for (const auto& loop : loops_)
+      loop->post([this, &loop = *loop] {
+        loop.drain();
+        drained_loops_.fetch_add(1);
+      });
   });
 }
 

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -43,8 +44,10 @@ class Server {
   void call_last();
 
   // Stops accepting; requests in progress are answered with `Connection: close`, idle connections
-  // closed. Returns at once; it is over when counters().open is 0.
+  // closed. Returns at once; it is over when it has reached_all_loops(), so that nothing more is
+  // accepted, and counters().open is 0.
   void drain();
+  [[nodiscard]] bool reached_all_loops() const { return drained_loops_.load() >= loops_.size(); }
 
   // Ends the threads, then drops what connections are left. A handler that has not answered yet is
   // destroyed without on_end(); nobody may call its respond() after this.
@@ -59,6 +62,8 @@ class Server {
   std::vector<TlsContext*> tls_;  // Of listeners that have it, each once.
   std::vector<std::jthread> threads_;
   Counters counters_at_end_;
+  bool draining_ = false;  // On the first loop.
+  std::atomic<std::size_t> drained_loops_{0};
 };
 
 }  // namespace inlet::http

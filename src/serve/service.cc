@@ -170,7 +170,8 @@ void Service::drain(Microseconds patience_us) {
   announce_draining();
   server_.drain();
   const Microseconds until = clock_.steady_us() + patience_us;
-  while (server_.counters().open > 0 && clock_.steady_us() < until) clock_.sleep(drain_poll_us);
+  const auto over = [this] { return server_.reached_all_loops() && server_.counters().open == 0; };
+  while (!over() && clock_.steady_us() < until) clock_.sleep(drain_poll_us);
 }
 
 void Service::stop() {

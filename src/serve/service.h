@@ -60,8 +60,8 @@ class Service final : journal::CommitListener {
 
   // From now on /readyz says no; everything else goes on.
   void announce_draining();
-  // Serves on for a moment with answers that end their connections, so that hardly any request is on
-  // its way into one when drain() closes it.
+  // Serves on for a moment with answers that end their connections, so that hardly any request is
+  // on its way into one when drain() closes it.
   void call_last();
   // Stops accepting, answers what is in progress, and returns when every connection is closed or
   // `patience_us` have passed.
