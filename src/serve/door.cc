@@ -161,7 +161,16 @@ void Door::settle_key(bool stored) {
   context_.idempotency->settled(keyed_, stored ? std::optional(ticket_.sequence) : std::nullopt);
 }
 
+// All keys first: a sent answer drives from the cache what the next key needs.
 void Door::on_commits(journal::Ticket* tickets) {
+  for (const journal::Ticket* each = tickets; each != nullptr; each = each->next) {
+    const Door& door = *static_cast<const DoorTicket*>(each)->door;
+    if (door.has_key_) door.context_.idempotency->settled_soon(door.keyed_);
+  }
+  for (const journal::Ticket* each = tickets; each != nullptr; each = each->next) {
+    static_cast<const DoorTicket*>(each)->door->settle_key(each->result ==
+                                                           journal::CommitResult::committed);
+  }
   while (tickets != nullptr) {
     auto* const ticket = static_cast<DoorTicket*>(tickets);
     tickets = tickets->next;
@@ -195,9 +204,7 @@ void Door::on_joined(KeyedRequest* requests) {
 }
 
 void Door::on_commit() {
-  const bool committed = ticket_.result == journal::CommitResult::committed;
-  settle_key(committed);
-  if (committed) return on_stored();
+  if (ticket_.result == journal::CommitResult::committed) return on_stored();
   const journal::Admission admission = context_.journal->admission();
   if (admission != journal::Admission::open) {
     refuse(refusal_of(admission));

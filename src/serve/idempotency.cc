@@ -161,6 +161,7 @@ Claim Idempotency::begin(KeyedRequest& request, const journal::Metadata& metadat
   const auto key = IdempotencyKey::parse(metadata.idempotency_key);
   CHECK(key);
   request.key = hash_key(secret_, metadata.tenant, metadata.stream, *key);
+  table_.expect(request.key);
   request.body = hasher_of(request.loop).hash(metadata.content_encoding, body);
   request.received_us = received_us;
   return table_.begin(request, journal_.next_sequence());

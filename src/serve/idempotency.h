@@ -84,6 +84,8 @@ class Idempotency {
   // `request.loop` is set; the metadata carries a key that wrong_idempotency_key() let pass.
   [[nodiscard]] Claim begin(KeyedRequest& request, const journal::Metadata& metadata, Bytes body,
                             Microseconds received_us);
+  // Says that settled() comes soon: for each of many, before the first of them.
+  void settled_soon(const KeyedRequest& request) const { table_.expect(request.key); }
   // Exactly once for each `first`: the sequence it was committed as, or nothing if it was not.
   void settled(KeyedRequest& request, std::optional<std::uint64_t> sequence);
 

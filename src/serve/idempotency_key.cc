@@ -15,7 +15,15 @@ namespace {
 constexpr std::string_view field_name = "Idempotency-Key";
 constexpr std::string_view not_bare = "\"\\,;";  // Would read as something else to others.
 
-bool is_visible(char c) { return c > 0x20 && c < 0x7F; }
+constexpr bool is_visible(char c) { return c > 0x20 && c < 0x7F; }
+
+constexpr http::CharacterSet bare_characters = [] {
+  http::CharacterSet set{};
+  for (char c = 0x20; c < 0x7F; c++) {
+    set[static_cast<unsigned char>(c)] = is_visible(c) && !not_bare.contains(c);
+  }
+  return set;
+}();
 
 struct SipState {
   std::uint64_t a, b, c, d;
@@ -66,9 +74,12 @@ std::optional<IdempotencyKey> IdempotencyKey::parse(std::string_view field) {
       if (!key.add(field[at])) return std::nullopt;
     }
   } else {
+    if (field.size() > key.bytes_.size()) return std::nullopt;
     for (const char c : field) {
-      if (not_bare.contains(c) || !key.add(c)) return std::nullopt;
+      if (!http::is_in(bare_characters, c)) return std::nullopt;
     }
+    std::memcpy(key.bytes_.data(), field.data(), field.size());
+    key.size_ = field.size();
   }
   if (key.size_ == 0) return std::nullopt;
   return key;

@@ -13,7 +13,8 @@
 // missing. That holds because a request under way carries the next sequence of the journal as it
 // began (its own cannot be less), and the oldest of a shard holds the mark back.
 //
-// Threads: any for begin(), settled() and status(); collect() and restore() one at a time.
+// Threads: any for expect(), begin(), settled() and status(); collect() and restore() one at a
+// time.
 
 #pragma once
 
@@ -95,6 +96,8 @@ class IdempotencyTable {
   IdempotencyTable& operator=(const IdempotencyTable&) = delete;
   ~IdempotencyTable();
 
+  // Has what begin() and settled() will look at fetched into the cache, meanwhile.
+  void expect(const Hash128& key) const;
   // `request` has its key, body, time and loop. `next_sequence`: of the journal, at this moment or
   // earlier.
   [[nodiscard]] Claim begin(KeyedRequest& request, std::uint64_t next_sequence);
@@ -137,12 +140,17 @@ class IdempotencyTable {
   };
 
  private:
+  struct IndexHint;
   class Shard;
+  [[nodiscard]] std::size_t shard_index(const Hash128& key) const {
+    return key.high & (shards_count_ - 1);
+  }
   [[nodiscard]] Shard& shard_of(const Hash128& key) const;
 
   const Microseconds window_us_;
   const std::uint64_t keys_max_;
-  const std::size_t shards_count_;
+  const std::size_t shards_count_;  // A power of two.
+  std::unique_ptr<IndexHint[]> hints_;
   std::unique_ptr<Shard[]> shards_;
 };
 
