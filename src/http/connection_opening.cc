@@ -126,6 +126,7 @@ bool ServerConnection::reserve_tls(std::size_t bytes) {
 // Between requests. A record that has come in part keeps its buffer, so its memory, too.
 void ServerConnection::rest_tls() {
   if (tls_bytes_ <= tls_idle_bytes || !tls_->is_at_rest()) return;
+  tls_->expect_much(false);
   loop_.memory().release(tls_bytes_ - tls_idle_bytes);
   tls_bytes_ = tls_idle_bytes;
 }

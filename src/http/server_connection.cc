@@ -173,6 +173,7 @@ bool ServerConnection::read_body() {
 bool ServerConnection::receive_direct() {
   got_memory();
   if (!readable_) return false;
+  if (tls_) tls_->expect_much(reserve_tls(tls_idle_bytes + tls_busy_bytes + tls_ahead_bytes));
   const std::size_t count = receive(body_.room());
   if (count == 0) return state_ != State::body;
   body_.received(count);

@@ -312,6 +312,17 @@ TEST_F(TlsServerTest, an_idle_connection_keeps_only_its_share) {
   EXPECT_LE(memory_->bytes_used(), most);  // Nothing sent, nothing held.
 }
 
+TEST_F(TlsServerTest, without_memory_to_read_ahead_a_large_body_still_comes) {
+  const std::size_t least = tls_idle_bytes + tls_busy_bytes + limits::read_buffer_bytes_large +
+                            limits::read_buffer_bytes_small;
+  static_assert(limits::read_buffer_bytes_large < tls_ahead_bytes);
+  start({}, least);
+  Client client(port_, *client_);
+  const std::string body = letters(500'000);
+  ASSERT_TRUE(client.send(post("/echo", body)));
+  EXPECT_EQ(client.body(), body);
+}
+
 TEST_F(TlsServerTest, the_end_is_announced) {
   start();
   Client asked(port_, *client_);

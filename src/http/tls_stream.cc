@@ -115,6 +115,11 @@ Received TlsStream::receive(MutableBytes room) {
   }
 }
 
+// 0 is what OpenSSL takes by itself: room for one record.
+void TlsStream::expect_much(bool much) {
+  SSL_set_default_read_buffer_len(ssl_, much ? tls_ahead_bytes : 0);
+}
+
 std::optional<std::size_t> TlsStream::send(std::string_view first, std::string_view second) {
   if (broken_) return std::nullopt;
   std::size_t sent = 0;

@@ -31,6 +31,8 @@ namespace inlet::http {
 // rest, and in addition while a record is read or written or a handshake runs.
 inline constexpr std::size_t tls_idle_bytes = 16U << 10;
 inline constexpr std::size_t tls_busy_bytes = 40U << 10;
+// In addition while several records are read at once: each costs a system call less.
+inline constexpr std::size_t tls_ahead_bytes = 64U << 10;
 
 class TlsStream {
  public:
@@ -53,6 +55,8 @@ class TlsStream {
   // `broken` also for an end that the peer did not announce: it may be a cut (RFC 8446 section
   // 6.1).
   [[nodiscard]] Received receive(MutableBytes room);
+  // Whether much is to come: from the next empty buffer on tls_ahead_bytes are read at once.
+  void expect_much(bool much);
   // As send_some(). After fewer bytes than given the same bytes must be given again, or more.
   [[nodiscard]] std::optional<std::size_t> send(std::string_view first, std::string_view second);
   // Whether receive() may find something without another event.
