@@ -14,8 +14,6 @@ namespace {
 constexpr Microseconds us_per_s = 1'000'000;
 constexpr Microseconds us_per_day = 86'400 * us_per_s;
 constexpr Microseconds active_for_us = 60 * us_per_s;
-// Longer than any call that looks at a gate takes.
-constexpr Microseconds gates_kept_us = 60 * us_per_s;
 constexpr std::uint32_t retry_after_s_max = 300;
 constexpr std::uint32_t retry_after_s_unknown = 30;  // Nothing drains.
 constexpr std::uint32_t retry_after_s_soon = 1;      // Requests end all the time.
@@ -166,12 +164,12 @@ Tenant::Tenant(std::string name, std::uint32_t index, const TenantLimits& limits
     : name_(std::move(name)),
       index_(index),
       active_tenants_(active_tenants),
-      owned_(std::make_unique<Gate>(limits, now_us)) {
-  gate_.store(owned_.get(), std::memory_order_release);
-}
+      limits_(limits),
+      requests_(limits.requests_per_s, limits.requests_burst, now_us),
+      bytes_(limits.bytes_per_s, limits.bytes_burst, now_us) {}
 
 std::uint64_t Tenant::body_bytes_max(std::uint64_t stream_bytes_max) const {
-  const std::uint64_t own = gate()->limits.body_bytes_max;
+  const std::uint64_t own = limits_.body_bytes_max;
   return own == 0 ? stream_bytes_max : std::min(own, stream_bytes_max);
 }
 
@@ -216,17 +214,6 @@ void Tenant::delivered(std::uint64_t bytes) {
   CHECK(before >= bytes);
 }
 
-void Tenant::set_limits(const TenantLimits& limits, Microseconds now_us) {
-  std::erase_if(retired_,
-                [&](const Retired& old) { return now_us - old.since_us > gates_kept_us; });
-  if (owned_->limits == limits) return;
-  auto fresh = std::make_unique<Gate>(limits, now_us);
-  fresh->requests.continue_from(owned_->requests, now_us);
-  fresh->bytes.continue_from(owned_->bytes, now_us);
-  gate_.store(fresh.get(), std::memory_order_release);
-  retired_.push_back({std::exchange(owned_, std::move(fresh)), now_us});
-}
-
 void Tenant::turn(Microseconds now_us, Microseconds wall_us) {
   const std::int64_t day = wall_us / us_per_day;
   if (day != day_) {
@@ -256,24 +243,23 @@ void Tenant::seen(Microseconds now_us) {
 Judgement Tenant::admit(std::optional<std::uint64_t> claimed_bytes, const NodeFacts& node,
                         Microseconds now_us) {
   seen(now_us);
-  Gate& gate = *this->gate();
   TenantFacts facts{.undelivered_bytes = undelivered_bytes(),
                     .held_bytes = held_bytes_.load(std::memory_order_relaxed),
                     .in_flight = in_flight_.fetch_add(1, std::memory_order_relaxed)};
-  Judgement judgement = judge(gate.limits, facts, claimed_bytes, node);
+  Judgement judgement = judge(limits_, facts, claimed_bytes, node);
   if (judgement.ok()) {
-    facts.requests_wait_us = gate.requests.take(now_us, 1);
+    facts.requests_wait_us = requests_.take(now_us, 1);
     if (facts.requests_wait_us == 0) {
-      facts.bytes_wait_us = gate.bytes.take(now_us, claimed_bytes.value_or(1));
-      if (facts.bytes_wait_us != 0) gate.requests.give_back(1);
+      facts.bytes_wait_us = bytes_.take(now_us, claimed_bytes.value_or(1));
+      if (facts.bytes_wait_us != 0) requests_.give_back(1);
     }
-    judgement = judge(gate.limits, facts, claimed_bytes, node);
+    judgement = judge(limits_, facts, claimed_bytes, node);
   }
   if (!judgement.ok()) in_flight_.fetch_sub(1, std::memory_order_relaxed);
-  if (judgement.reason == Refused::requests) judgement.quota = quota_of(gate.requests, now_us);
-  if (judgement.reason == Refused::bytes) judgement.quota = quota_of(gate.bytes, now_us);
+  if (judgement.reason == Refused::requests) judgement.quota = quota_of(requests_, now_us);
+  if (judgement.reason == Refused::bytes) judgement.quota = quota_of(bytes_, now_us);
   if (judgement.ok()) {
-    judgement.quota = nearer(quota_of(gate.requests, now_us), quota_of(gate.bytes, now_us));
+    judgement.quota = nearer(quota_of(requests_, now_us), quota_of(bytes_, now_us));
   } else {
     // Section 5 of the draft: beside Retry-After, Reset is the same moment.
     judgement.quota.reset_s = judgement.retry_after_s;
@@ -301,7 +287,7 @@ bool Visit::hold(std::uint64_t bytes, const NodeFacts& node) {
   if (bytes <= held_bytes_) return true;
   const std::uint64_t more = bytes - held_bytes_;
   const std::uint64_t before = tenant_->held_bytes_.fetch_add(more, std::memory_order_relaxed);
-  if (over_memory_share(tenant_->gate()->limits, before, more, node)) {
+  if (over_memory_share(tenant_->limits_, before, more, node)) {
     tenant_->held_bytes_.fetch_sub(more, std::memory_order_relaxed);
     return false;
   }
@@ -313,7 +299,7 @@ void Visit::body_came(std::uint64_t body_bytes, Microseconds now_us) {
   CHECK(tenant_ != nullptr);
   body_bytes_ = body_bytes;
   if (body_bytes <= charged_bytes_) return;
-  tenant_->gate()->bytes.charge(now_us, body_bytes - charged_bytes_);
+  tenant_->bytes_.charge(now_us, body_bytes - charged_bytes_);
   charged_bytes_ = body_bytes;
 }
 
@@ -338,9 +324,8 @@ void Visit::refused(int status) {
   has_outcome_ = true;
   tenant_->count(status >= 500 ? Count::refused_5xx : Count::refused_4xx);
   if (status < 500) return;
-  Tenant::Gate& gate = *tenant_->gate();
-  gate.requests.give_back(1);
-  gate.bytes.give_back(std::exchange(charged_bytes_, 0));
+  tenant_->requests_.give_back(1);
+  tenant_->bytes_.give_back(std::exchange(charged_bytes_, 0));
 }
 
 void Visit::end() {

@@ -9,8 +9,7 @@
 //   - what a Visit added to the requests and the memory in use it takes off again, once.
 //   - with no other tenant active and no share configured, no share refuses anything.
 //
-// Threads: any, but for set_limits() and turn(), which are the registry's (tenants.h). A Visit is
-// its connection's.
+// Threads: any, but for turn(), which is the registry's (tenants.h). A Visit is its connection's.
 
 #pragma once
 
@@ -18,8 +17,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,6 +39,11 @@ struct TenantLimits {
 
   bool operator==(const TenantLimits&) const = default;
 };
+
+// The name of all tenants together that are too many (tenants.h): nobody's own.
+inline constexpr std::string_view other_tenant = "other";
+inline constexpr std::string_view other_tenant_mistake =
+    "is reserved: it stands for all tenants beyond the most there can be";
 
 inline constexpr double share_min = 0.05;  // However many tenants are active.
 
@@ -163,7 +165,7 @@ class alignas(64) Tenant {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::uint32_t index() const { return index_; }
-  [[nodiscard]] TenantLimits limits() const { return gate()->limits; }
+  [[nodiscard]] const TenantLimits& limits() const { return limits_; }
   // The smaller of the two; for bodies whose length is not known.
   [[nodiscard]] std::uint64_t body_bytes_max(std::uint64_t stream_bytes_max) const;
 
@@ -180,31 +182,14 @@ class alignas(64) Tenant {
   void add_settled(std::uint64_t bytes);
   void delivered(std::uint64_t bytes);
 
-  // Keeps what is in the buckets. One caller at a time, like turn().
-  void set_limits(const TenantLimits& limits, Microseconds now_us);
-  // Now and then: a new day, and whether it is still active.
+  // Now and then, one caller at a time: a new day, and whether it is still active.
   void turn(Microseconds now_us, Microseconds wall_us);
 
  private:
   friend class Visit;
 
-  struct Gate {
-    Gate(const TenantLimits& l, Microseconds now_us)
-        : limits(l),
-          requests(l.requests_per_s, l.requests_burst, now_us),
-          bytes(l.bytes_per_s, l.bytes_burst, now_us) {}
-
-    TenantLimits limits;
-    TokenBucket requests;
-    TokenBucket bytes;
-  };
   static constexpr Microseconds never_us = INT64_MIN / 2;
-  struct Retired {
-    std::unique_ptr<Gate> gate;
-    Microseconds since_us;
-  };
 
-  [[nodiscard]] Gate* gate() const { return gate_.load(std::memory_order_acquire); }
   [[nodiscard]] Judgement admit(std::optional<std::uint64_t> claimed_bytes, const NodeFacts& node,
                                 Microseconds now_us);
   void seen(Microseconds now_us);
@@ -212,7 +197,9 @@ class alignas(64) Tenant {
   const std::string name_;
   const std::uint32_t index_;
   std::atomic<std::uint32_t>& active_tenants_;
-  std::atomic<Gate*> gate_;
+  const TenantLimits limits_;
+  TokenBucket requests_;
+  TokenBucket bytes_;
   std::atomic<Microseconds> seen_us_{never_us};
   std::atomic<bool> active_{false};
   std::atomic<std::uint32_t> in_flight_{0};
@@ -223,10 +210,7 @@ class alignas(64) Tenant {
   std::array<std::atomic<std::uint64_t>, counts> counts_{};
   std::array<std::atomic<std::uint64_t>, counts> at_midnight_{};
 
-  // The registry's alone.
-  std::int64_t day_ = 0;  // Since 1970, of at_midnight_; 0: not known yet.
-  std::unique_ptr<Gate> owned_;
-  std::deque<Retired> retired_;  // Until nobody can be looking at them any more.
+  std::int64_t day_ = 0;  // The registry's alone: since 1970, of at_midnight_; 0: not known yet.
 };
 
 // One request's account with its tenant, from its head to its end.

@@ -29,9 +29,9 @@ Tenants::Tenants(Clock& clock, const TenantLimits& standard, NamedLimits named,
                  TenantsOptions options)
     : clock_(clock),
       options_(options),
-      by_index_(options.tenants_max + 1),
       standard_(standard),
       named_(std::move(named)),
+      by_index_(options.tenants_max + 1),
       listed_(options.tenants_max + 1) {
   const std::lock_guard lock(mutex_);
   make_locked(other_tenant);
@@ -87,17 +87,6 @@ Tenant& Tenants::make_locked(std::string_view name) {
   by_index_[index].store(owned_.back().get(), std::memory_order_release);
   size_.store(index + 1, std::memory_order_release);
   return *owned_.back();
-}
-
-void Tenants::set_limits(const TenantLimits& standard, NamedLimits named) {
-  const std::lock_guard lock(mutex_);
-  standard_ = standard;
-  named_ = std::move(named);
-  const Microseconds now_us = clock_.steady_us();
-  for (const auto& tenant : owned_) tenant->set_limits(limits_of(tenant->name()), now_us);
-  for (const auto& [name, limits] : named_) {
-    if (find_locked(name) == nullptr) make_locked(name);
-  }
 }
 
 void Tenants::turn() {

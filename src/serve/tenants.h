@@ -2,7 +2,7 @@
 //
 // A tenant is made when a key or the configuration names it and stays for the life of the process,
 // so a reference never dangles and the request path needs no lock. Beyond tenants_max the rest
-// shares the first one, called "other", with the standard limits; whoever is named so is that one.
+// shares the first one, called "other", with the standard limits; no tenant may be named so.
 //
 // Invariants:
 //   - index 0 is "other"; an index once given stays with its tenant.
@@ -28,7 +28,6 @@
 
 namespace inlet::serve {
 
-inline constexpr std::string_view other_tenant = "other";
 // A tenant without a line takes that of the least busy when it has this many times its requests.
 inline constexpr std::uint64_t listed_swap_factor = 2;
 
@@ -54,9 +53,6 @@ class Tenants {
   // Tenants that sent something in the last minute or have undelivered records.
   [[nodiscard]] std::uint32_t active() const;
 
-  // From now on these hold for all; what is in the buckets stays.
-  void set_limits(const TenantLimits& standard, NamedLimits named);
-
   // About once a second.
   void turn();
 
@@ -74,13 +70,13 @@ class Tenants {
 
   Clock& clock_;
   const TenantsOptions options_;
+  const TenantLimits standard_;
+  const NamedLimits named_;
   std::vector<std::atomic<Tenant*>> by_index_;
   std::atomic<std::uint32_t> size_{0};
   std::atomic<std::uint32_t> active_{0};
 
   std::mutex mutex_;  // Guards what follows.
-  TenantLimits standard_;
-  NamedLimits named_;
   std::vector<std::unique_ptr<Tenant>> owned_;
   std::map<std::string, std::uint32_t, std::less<>> indices_;
   bool complained_ = false;  // That there are too many.

@@ -63,17 +63,12 @@ TEST_F(TenantsTest, beyond_the_bound_all_share_the_one_called_other) {
   EXPECT_EQ(&tenants.find("e"), &d);
 }
 
-TEST_F(TenantsTest, limits_are_those_of_the_name_or_the_standard_also_after_a_change) {
+TEST_F(TenantsTest, limits_are_those_of_the_name_or_the_standard) {
   Tenants tenants(clock_, {.requests_per_s = 1}, {{"acme", {.bytes_per_s = 5}}});
   Tenant& acme = tenants.of("acme");
   Tenant& plain = tenants.of("plain");
   EXPECT_EQ(acme.limits(), (TenantLimits{.bytes_per_s = 5}));
   EXPECT_EQ(plain.limits(), (TenantLimits{.requests_per_s = 1}));
-  tenants.set_limits({.requests_per_s = 2}, {{"plain", {.bytes_per_s = 6}}, {"fresh", {}}});
-  EXPECT_EQ(acme.limits(), (TenantLimits{.requests_per_s = 2}));
-  EXPECT_EQ(plain.limits(), (TenantLimits{.bytes_per_s = 6}));
-  EXPECT_EQ(tenants.size(), 4U);
-  EXPECT_EQ(tenants.of("later").limits(), (TenantLimits{.requests_per_s = 2}));
 }
 
 TEST_F(TenantsTest, counts_those_that_are_active_but_never_none) {

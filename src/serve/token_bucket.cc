@@ -89,11 +89,4 @@ Microseconds TokenBucket::full_in_us(Microseconds now_us) const {
   return us_for(ahead(full_at_.load(std::memory_order_relaxed), ticks(now_us)));
 }
 
-void TokenBucket::continue_from(const TokenBucket& before, Microseconds now_us) {
-  if (!limited() || !before.limited()) return;
-  const std::int64_t missing = static_cast<std::int64_t>(burst_) - before.level(now_us);
-  full_at_.store(ticks(now_us), std::memory_order_relaxed);
-  if (missing > 0) charge(now_us, static_cast<std::uint64_t>(missing));
-}
-
 }  // namespace inlet::serve

@@ -47,9 +47,6 @@ class TokenBucket {
   [[nodiscard]] std::uint64_t rate_per_s() const { return rate_per_s_; }
   [[nodiscard]] std::uint64_t burst() const { return burst_; }
 
-  // Takes over the level of one with other limits. Before anyone else knows this bucket.
-  void continue_from(const TokenBucket& before, Microseconds now_us);
-
  private:
   [[nodiscard]] std::uint64_t ticks(Microseconds now_us) const {
     return static_cast<std::uint64_t>(now_us) * ticks_per_us_;

@@ -171,25 +171,6 @@ TEST(TokenBucket, works_the_same_when_its_time_wraps_around) {
   EXPECT_EQ(taken, 10U + 2 * 65'521U);
 }
 
-TEST(TokenBucket, other_limits_take_over_the_level_and_the_debt) {
-  TokenBucket before(100, 100, start_us);
-  EXPECT_EQ(before.take(start_us, 70), 0);
-  TokenBucket larger(1000, 1000, start_us);
-  larger.continue_from(before, start_us);
-  EXPECT_EQ(larger.level(start_us), 30);
-  TokenBucket smaller(10, 10, start_us);
-  smaller.continue_from(before, start_us);
-  EXPECT_EQ(smaller.level(start_us), 10);
-  before.charge(start_us, 130);
-  TokenBucket in_debt(10, 10, start_us);
-  in_debt.continue_from(before, start_us);
-  EXPECT_EQ(in_debt.level(start_us), -100);
-  TokenBucket unlimited(0, 0, start_us);
-  TokenBucket after_unlimited(10, 10, start_us);
-  after_unlimited.continue_from(unlimited, start_us);
-  EXPECT_EQ(after_unlimited.level(start_us), 10);
-}
-
 TEST(TokenBucket, many_threads_take_together_exactly_what_one_could) {
   constexpr std::uint64_t rate = 10'007;
   constexpr std::uint64_t burst = 500;
