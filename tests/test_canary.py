@@ -172,7 +172,7 @@ def test_what_clients_send_in_fields_is_nowhere_afterwards(make_node, canaries):
 def test_a_key_of_ours_is_stored_as_a_digest_only(make_node, canaries):
     node = make_node({"server": {"auth": "keys"}, "log": {"level": "debug"}})
     made = {}
-    for tenant in ("acme", "other"):
+    for tenant in ("acme", "hooli"):
         done = inlet.run("key", "new", "--tenant", tenant, "--data", node.data)
         assert done.returncode == 0, done.stderr
         made[tenant] = done.stdout.strip()

@@ -123,7 +123,7 @@ def test_keys_are_apart_by_stream(serve):
 
 def test_keys_are_apart_by_tenant(make_node):
     node = make_node({"server": {"auth": "keys"}}, command="serve")
-    acme, other = bearer(new_key(node, "acme")[0]), bearer(new_key(node, "other")[0])
+    acme, other = bearer(new_key(node, "acme")[0]), bearer(new_key(node, "hooli")[0])
     second = bearer(new_key(node, "acme")[0])
     node.start()
     one = stored(post(node.address, "a", b"x", keyed("t-1"), acme))

@@ -149,6 +149,7 @@ def test_the_configuration_says_where_the_file_is(keys):
     ([], "key new: --tenant is required"),
     (["--tenant", "Acme"], '--tenant: "Acme" is no name'),
     (["--tenant", ""], '--tenant: "" is no name'),
+    (["--tenant", "other"], '--tenant: "other" is reserved'),
     (["--tenant", "a", "--streams", "a,B"], '--streams: "B" is no pattern'),
     (["--tenant", "a", "--streams", "a,,b"], '--streams: "" is no pattern'),
     (["--tenant", "a", "--expires", "soon"], '--expires: "soon" is no duration'),

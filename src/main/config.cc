@@ -15,6 +15,7 @@
 #include "main/listener_config.h"
 #include "main/log_config.h"
 #include "main/values.h"
+#include "serve/tenant.h"
 
 namespace inlet::main {
 namespace {
@@ -145,7 +146,12 @@ class Loader {
       if (given.name.empty()) continue;
       if (given.section == "streams") streams[given.name].name = given.name;
       if (given.section == "sinks") sinks[given.name].name = given.name;
-      if (given.section == "tenants") tenants[given.name].name = given.name;
+      if (given.section == "tenants" && tenants.try_emplace(given.name).second) {
+        tenants[given.name].name = given.name;
+        if (given.name == serve::other_tenant) {
+          mistake(given.place, fmt::format("\"other\" {}", serve::other_tenant_mistake));
+        }
+      }
     }
     for (auto& [name, stream] : streams) loaded_.config.streams.push_back(std::move(stream));
     for (auto& [name, tenant] : tenants) loaded_.config.tenants.push_back(std::move(tenant));

@@ -353,7 +353,7 @@ requests_per_s = 100
 bytes_per_s = "1MiB"
 [tenants.acme]
 requests_per_s = 7
-[tenants.other]
+[tenants.hooli]
 memory_percent = 10
 )");
   const Loaded loaded = load_right();
@@ -378,6 +378,9 @@ requests_per_s = 1
 [tenants.acme]
 max_body = "32MiB"
 journal_percent = 101
+[tenants.other]
+requests_per_s = 1
+requests_burst = 1
 [streams.web]
 cors_origins = ["https://app.example.com", "app.example.com", "https://a/b"]
 )");
@@ -387,9 +390,11 @@ cors_origins = ["https://app.example.com", "app.example.com", "https://a/b"]
                    "inlet.toml:4:12: tenants.acme.max_body: 32MiB is above server.max_body, 16MiB",
                    "inlet.toml:5:19: tenants.acme.journal_percent: \"101\" is above 100, the "
                    "most it can be",
-                   "inlet.toml:7:16: streams.web.cors_origins: \"app.example.com\" is neither an "
+                   "inlet.toml:6:1: \"other\" is reserved: it stands for all tenants beyond the "
+                   "most there can be",
+                   "inlet.toml:10:16: streams.web.cors_origins: \"app.example.com\" is neither an "
                    "origin, as \"https://app.example.com\", nor \"*\"",
-                   "inlet.toml:7:16: streams.web.cors_origins: \"https://a/b\" is neither an "
+                   "inlet.toml:10:16: streams.web.cors_origins: \"https://a/b\" is neither an "
                    "origin, as \"https://app.example.com\", nor \"*\""}));
 }
 

@@ -25,6 +25,7 @@
 #include "main/cli.h"
 #include "main/key_file.h"
 #include "main/values.h"
+#include "serve/tenant.h"
 
 namespace inlet::main {
 namespace {
@@ -204,6 +205,9 @@ int new_key(FileSystem& files, Clock& clock, const KeyFlags& flags) {
     return report_mistake(fmt::format(
         "--tenant: \"{}\" is no name: 1 to 64 of a-z 0-9 _ . -, the first a letter or digit",
         flags.tenant));
+  }
+  if (flags.tenant == serve::other_tenant) {
+    return report_mistake(fmt::format("--tenant: \"other\" {}", serve::other_tenant_mistake));
   }
   if (const auto mistake = serve::key_note_mistake(flags.note)) {
     return report_mistake("--note: " + *mistake);

@@ -10,6 +10,7 @@
 #include "base/calendar.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "serve/tenant.h"
 
 namespace inlet::serve {
 namespace {
@@ -122,6 +123,7 @@ class LineReader {
 
   Mistake read_tenant(std::string_view value) {
     if (!is_name(value)) return fmt::format("tenant {} is no name", shown(value));
+    if (value == other_tenant) return fmt::format("tenant \"other\" {}", other_tenant_mistake);
     entry_.tenant = value;
     return std::nullopt;
   }

@@ -110,6 +110,8 @@ TEST(KeyLine, every_mistake_is_named) {
       {start + " streams=a", "there is no tenant="},
       {start + " tenant=Acme", "tenant \"Acme\" is no name"},
       {start + " tenant=", "tenant \"\" is no name"},
+      {start + " tenant=other",
+       "tenant \"other\" is reserved: it stands for all tenants beyond the most there can be"},
       {start + " tenant=../../etc/passwd/and/more", "tenant \"../../etc/pa…\" is no name"},
       {good + " tenant=acme", "\"tenant\"= stands there twice"},
       {good + " acme", "\"acme\" is not NAME=VALUE"},
@@ -161,7 +163,7 @@ TEST_F(KeyTableTest, verdicts_tell_all_cases_apart) {
   scoped.streams = {"web.*", "app"};
   KeyEntry expired = entry_of(2);
   expired.expires_us = now_us;
-  KeyEntry lasting = entry_of(3, "other");
+  KeyEntry lasting = entry_of(3, "hooli");
   lasting.expires_us = now_us + 1'000'000;
   parse("# ours\n" + key_line(scoped) + "\n\n" + key_line(expired) + "\n" + key_line(lasting));
   ASSERT_EQ(mistakes_, std::vector<std::string>());
@@ -179,7 +181,7 @@ TEST_F(KeyTableTest, verdicts_tell_all_cases_apart) {
   EXPECT_EQ(kind(mistyped), Kind::mistyped);
   const Verdict verdict = table_->find(key_of(3), "", now_us);
   ASSERT_NE(verdict.key, nullptr);
-  EXPECT_EQ(verdict.key->tenant, "other");
+  EXPECT_EQ(verdict.key->tenant, "hooli");
   EXPECT_EQ(verdict.key->tenant_index, 5U);
   EXPECT_EQ(table_->find(key_of(3), "", now_us + 1'000'000).kind, Kind::expired);
 }
