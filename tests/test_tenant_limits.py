@@ -113,11 +113,13 @@ def test_when_the_journal_is_nearly_full_who_holds_most_of_it_is_refused_first(m
         answer = wait_until(refused, "the flooder is refused", 60, 0.02)
     assert int(answer.headers["retry-after"]) >= 1
     assert "share" in answer.json()["detail"]
+    for _ in range(20):  # And from now on always: nothing is delivered.
+        assert post(node.address, "a", body, bearer(flood)).status == 429
     for _ in range(10):
         assert post(node.address, "a", b"x", bearer(small)).status == 200
     assert get(node.address, "/healthz").status == 200
     figures = get(node.admin, "/metrics").text
-    assert 'inlet_tenant_refusals_total{tenant="flood",reason="journal_share"}' in figures
+    assert 'inlet_tenant_refusals_total{tenant="flood",reason="journal_share"} 21\n' in figures
     # After a restart it is still known whose the backlog is.
     node.stop()
     node.start()
@@ -167,3 +169,81 @@ def test_a_flooding_tenant_takes_nothing_from_another(make_node, slow):
     assert {answer.status for answer in answers} == {200}  # Every single one.
     statuses = [status for thread in floods for status in thread.statuses]
     assert statuses.count(429) > statuses.count(200) and set(statuses) == {200, 429}
+
+
+class Account:
+    """Requests of one tenant, one after the other, against the arithmetic of its bucket. The node
+    judged each at some moment between its sending and its answer."""
+
+    RATE, BURST = 50, 200
+
+    def __init__(self, node, text):
+        self.node, self.text = node, text
+        self.taken = self.refused = 0
+        self.first = None  # When the first request was sent, and answered.
+
+    def ask(self, wire):
+        sent = time.monotonic()
+        wire.send(request("a", b"x" * 100, bearer(self.text)))
+        answer = wire.read()
+        now = time.monotonic()
+        self.first = self.first or (sent, now)
+        if answer.status == 200:
+            self.taken += 1
+            return
+        assert answer.status == 429 and answer.headers["retry-after"] == "1", answer
+        self.refused += 1
+        # Empty at this moment: all there ever was has been taken.
+        most = self.BURST + self.RATE * (now - self.first[0])
+        least = self.BURST + self.RATE * (sent - self.first[1]) - 1
+        assert least <= self.taken <= most
+
+
+def test_a_flood_gets_exactly_what_its_limit_says(make_node):
+    check_flood(make_node, lambda account: [])
+
+
+def test_a_flood_with_slow_bodies_gets_exactly_what_its_limit_says(make_node):
+    def begin(account):
+        wires = [Wire(account.node.address, 30) for _ in range(100)]
+        for wire in wires:
+            sent = time.monotonic()
+            wire.send(f"POST /ingest/a HTTP/1.1\r\nHost: a\r\n{bearer(account.text)}\r\n"
+                      "Expect: 100-continue\r\nContent-Length: 500000\r\n\r\n".encode())
+            assert wire.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            account.first = account.first or (sent, time.monotonic())
+            account.taken += 1
+            wire.send(b"x" * 100)
+        return wires
+    check_flood(make_node, begin)
+
+
+def test_a_flood_with_idle_connections_gets_exactly_what_its_limit_says(make_node):
+    def begin(account):
+        wires = [Wire(account.node.address, 30) for _ in range(500)]
+        for wire in wires:
+            account.ask(wire)
+        return wires
+    check_flood(make_node, begin)
+
+
+def check_flood(make_node, begin):
+    node = make_node({"server": {"auth": "keys", "body_timeout": "300s", "min_body_rate": "0B"},
+                      "tenants.flood": {"requests_per_s": Account.RATE,
+                                        "requests_burst": Account.BURST}})
+    flood, _ = key(node, "flood")
+    calm, _ = key(node, "calm")
+    node.start()
+    account = Account(node, flood)
+    kept = begin(account)
+    with Wire(node.address, 30) as wire, Wire(node.address, 30) as other:
+        until = time.monotonic() + 3
+        while time.monotonic() < until or account.refused < 100:
+            account.ask(wire)
+            if account.refused % 10 == 0:
+                other.send(request("a", b"x", bearer(calm)))
+                assert other.read().status == 200
+    for each in kept:
+        each.close()
+    reason = 'inlet_tenant_refusals_total{tenant="flood",reason="requests"}'
+    assert f"{reason} {account.refused}\n" in get(node.admin, "/metrics").text
