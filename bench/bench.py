@@ -19,6 +19,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import bench_tls  # noqa: E402
 import delivery  # noqa: E402
 import delivery_report  # noqa: E402
 import guards  # noqa: E402
@@ -30,8 +31,8 @@ from servers import (BUILD, DATA, FILE_BYTES, LOAD_CORE, ROOT, SERVER_CORE, Serv
 SIZES = (256, 1024, 16384, 262144)
 CONNECTIONS = (64, 1000)
 IDLE_CONNECTIONS = 10_000
-PARTS = ("disk", "matrix", "latency", "memory", "startup", *guards.PARTS, *observed.PARTS,
-         *delivery.PARTS)
+PARTS = ("disk", "matrix", "latency", "memory", "startup", *guards.PARTS,
+         *bench_tls.PARTS, *observed.PARTS, *delivery.PARTS)
 
 
 class Plan:
@@ -42,6 +43,8 @@ class Plan:
         self.repeats = options.repeats or (1 if quick else 5)
         self.cell_seconds = 0.7 if quick else 2.0
         self.latency_seconds = 1.5 if quick else 10.0
+        self.guards_turns = 1 if quick else 12
+        self.fairness_turns, self.fairness_seconds = (3, 1.0) if quick else (7, 1.5)
         self.disk_seconds = 0.5 if quick else 5.0
         self.backlog_bytes = int((options.backlog_gib or (0.5 if quick else 10)) * (1 << 30))
         self.delivery = delivery.Amounts.quick() if quick else delivery.Amounts(
@@ -220,7 +223,7 @@ def main():
     DATA.mkdir(parents=True, exist_ok=True)
     measures = {"disk": measure_disk, "matrix": measure_matrix, "latency": measure_latency,
                 "memory": measure_memory, "startup": measure_startup}
-    measures |= guards.PARTS | observed.PARTS
+    measures |= guards.PARTS | bench_tls.PARTS | observed.PARTS
     measures |= {part: lambda plan, part=part: delivery.measure(part, plan.delivery)
                  for part in delivery.PARTS}
     stored = DATA / ("quick.json" if options.quick else "results.json")
@@ -246,6 +249,7 @@ def main():
     out = DATA if options.quick else ROOT / "docs"
     (out / "PERFORMANCE.md").write_text(
         report.markdown(results) + "\n" + guards.markdown(results) +
+        (bench_tls.markdown(results["tls"]) + "\n" if "tls" in results else "") +
         observed.markdown(results) + delivery_report.markdown(results))
     if "matrix" in results:
         (out / "performance.svg").write_text(report.chart(results))

@@ -118,7 +118,7 @@ class Server:
         config.write_text(NGINX.format(
             data=self.data, port=self.port, cert=self.pair[0], key=self.pair[1], suites=SUITES,
             behind=behind, location=PASS_ON if self.name.endswith("inlet") else THROW_AWAY))
-        self.spawn([shutil.which("nginx") or "/usr/sbin/nginx", "-p", self.data, "-c", config])
+        self.spawn([nginx(), "-p", self.data, "-c", config])
 
     def wait(self):
         until = time.monotonic() + 20
@@ -194,14 +194,21 @@ def median(samples):
     return {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
 
 
-def measure_requests(pair, repeats, seconds):
+def nginx():
+    return shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+
+
+def measure_requests(pair, repeats, seconds, sizes=SIZES):
     samples = {}
+    names = [name for name in SERVERS if nginx() or not name.startswith("nginx")]
+    if not nginx():
+        say("without nginx, which is not installed (nginx-light)")
     for repeat in range(repeats):
-        for name in SERVERS:
+        for name in names:
             server = Server(name, pair)
             try:
                 server.load(size=262144, seconds=1)  # Every segment written once.
-                for size in SIZES:
+                for size in sizes:
                     samples.setdefault((name, size), []).append(server.load(seconds, size))
             finally:
                 server.stop()
@@ -277,9 +284,10 @@ def markdown(results):
         found = {(row["server"], row["size"]): row for row in results["requests"]}
         for key, title, digits in (("cpu_us", "CPU per request, µs", 1),
                                    ("rate", "requests a second", 0)):
-            lines += table([title, *SERVERS], [
-                [f"{size:,} B", *(f"{found[name, size][key]:,.{digits}f}" for name in SERVERS)]
-                for size in SIZES])
+            names = list(dict.fromkeys(name for name, _ in found))
+            lines += table([title, *names], [
+                [f"{size:,} B", *(f"{found[name, size][key]:,.{digits}f}" for name in names)]
+                for size in dict.fromkeys(size for _, size in found)])
     if "handshakes" in results:
         head = ["full handshakes, one after the other", "certificate", "a second", "CPU, µs"]
         lines += table(head, [
@@ -292,19 +300,28 @@ def markdown(results):
     return "\n".join(lines)
 
 
-def measure(repeats, seconds, idle_connections, parts=("requests", "handshakes", "idle")):
+def measure(repeats, seconds, idle_connections, parts=("requests", "handshakes", "idle"),
+            sizes=SIZES):
     directory = DATA / "tls"
     directory.mkdir(parents=True, exist_ok=True)
     pairs = {kind: make_certificate(directory, kind) for kind in KEYS}
     results = {}
     if "requests" in parts:
-        results["requests"] = measure_requests(pairs["ecdsa"], repeats, seconds)
+        results["requests"] = measure_requests(pairs["ecdsa"], repeats, seconds, sizes)
     if "handshakes" in parts:
         results["handshakes"] = measure_handshakes(pairs, repeats, seconds)
     if "idle" in parts:
         results["idle"] = measure_idle(pairs["ecdsa"], idle_connections)
     shutil.rmtree(directory, ignore_errors=True)
     return results
+
+
+def measure_part(plan):
+    """As a part of the whole bench: requests only, of the sizes that tell."""
+    return measure(plan.repeats, plan.cell_seconds, 0, ("requests",), (1024, 262144))
+
+
+PARTS = {"tls": measure_part}
 
 
 def main():

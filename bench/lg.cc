@@ -7,8 +7,18 @@
 //   bench_lg --port P [--path /ingest/bench] [--size 1024] [--connections 64] [--rate 0]
 //            [--seconds 2] [--warmup 0.3] [--seed 1] [--watch PID] [--wait-first]
 //            [--header "Name: value"] [--keyed]
+//            [--calm 1] [--beside-rate R --beside-connections N --beside-header "Name: value"]
+//            [--trickle N]
 //
 // --keyed gives each request an Idempotency-Key of its own.
+// --calm, in an open loop, leaves out of a latency what this process was late in sending although
+// a connection was free (late_p99_us), and never sleeps, with another sender beside it or without.
+// --beside-rate adds another sender, open loop, whose answers are counted apart. In one process,
+// because two that share a core would wait for each other's time slices, which are longer than what
+// is measured. stored, first_s and last_s tell of all it sent, warm-up included: what a limit let
+// through, and how long it was asked. --trickle adds connections of that sender which each send a
+// large body, byte by byte, a hundred times a second all together and never to the end; they begin
+// two seconds earlier, so that a limit has recovered from them.
 // --watch PID adds the CPU that process (the server, all its threads) used while it was measured.
 // --wait-first sends one request again and again, up to --seconds, until the first 2xx, and prints
 // when that came.
@@ -27,6 +37,7 @@
 #include <cstring>
 #include <ctime>
 #include <deque>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -43,6 +54,9 @@ constexpr std::size_t backlog_max = 1'000'000;  // Requests due but without a fr
 constexpr Nanoseconds second_ns = 1'000'000'000;
 constexpr Nanoseconds drain_ns = 2 * second_ns;  // For the last answers, after the last request.
 constexpr Nanoseconds retry_ns = 1'000'000;      // Between attempts of --wait-first.
+constexpr Nanoseconds trickle_ns = 10'000'000;   // Between bytes.
+constexpr std::size_t trickle_body_bytes = 200'000;
+constexpr Nanoseconds trickle_lead_ns = 2 * second_ns;
 
 struct Options {
   std::uint16_t port = 0;
@@ -57,6 +71,11 @@ struct Options {
   bool wait_first = false;
   std::string header;  // One more line.
   bool keyed = false;
+  bool calm = false;
+  double beside_rate = 0;
+  std::size_t beside_connections = 16;
+  std::string beside_header;
+  std::size_t trickle = 0;
 };
 
 Nanoseconds now_ns() {
@@ -113,7 +132,9 @@ class Histogram {
 
 struct Connection {
   int fd = -1;
-  Nanoseconds due_ns = 0;  // Of the request in flight.
+  Nanoseconds free_ns = 0;  // Since when.
+  Nanoseconds due_ns = 0;   // Of the request in flight.
+  Nanoseconds late_ns = 0;  // Of sending it, for which the server had no part.
   std::size_t sent = 0;
   bool busy = false;
   bool wants_write = false;
@@ -123,10 +144,16 @@ struct Connection {
 
 struct Tally {
   std::uint64_t ok = 0;
-  std::uint64_t refused = 0;  // Answers other than 2xx.
+  std::uint64_t refused = 0;  // Answers other than 2xx,
+  std::uint64_t limited = 0;  // of these 429 with a Retry-After.
   std::uint64_t broken = 0;   // Connections lost.
   std::uint64_t unsent = 0;   // Due, but no connection came free.
   Histogram latency;
+  Histogram late;
+  // Of all, counted or not.
+  std::uint64_t stored = 0;
+  Nanoseconds first_ns = 0;  // Sent.
+  Nanoseconds last_ns = 0;
 };
 
 class Load {
@@ -155,43 +182,62 @@ class Load {
     }
   }
 
-  void run() {
+  void start(Nanoseconds now) {
     for (Connection& connection : connections_) open(connection);
-    start_ns_ = now_ns() + static_cast<Nanoseconds>(options_.warmup_seconds * 1e9);
+    start_ns_ = now + static_cast<Nanoseconds>(options_.warmup_seconds * 1e9);
     end_ns_ = start_ns_ + static_cast<Nanoseconds>(options_.seconds * 1e9);
     next_due_ns_ = now_ns();
     if (options_.rate == 0) {
       for (Connection& connection : connections_) send_request(connection, now_ns());
     }
-    double load_before = 0;
-    double server_before = 0;
-    while (now_ns() < end_ns_) {
-      if (!started_ && now_ns() >= start_ns_) {
-        started_ = true;
-        load_before = process_cpu_seconds(::getpid());
-        server_before = process_cpu_seconds(options_.watch);
-      }
-      if (options_.rate > 0) send_due();
-      poll(wait_ms());
+  }
+
+  // False: the time is over. Waits only if nobody else is to have a turn.
+  bool turn(bool may_wait) {
+    if (now_ns() >= end_ns_) return false;
+    if (!started_ && now_ns() >= start_ns_) {
+      started_ = true;
+      load_cpu_seconds_ = -process_cpu_seconds(::getpid());
+      server_cpu_seconds_ = -process_cpu_seconds(options_.watch);
     }
-    load_cpu_seconds_ = process_cpu_seconds(::getpid()) - load_before;
-    server_cpu_seconds_ = process_cpu_seconds(options_.watch) - server_before;
+    if (options_.rate > 0) send_due();
+    poll(may_wait ? wait_ms() : 0);
+    return true;
+  }
+
+  void end() {
+    load_cpu_seconds_ += process_cpu_seconds(::getpid());
+    server_cpu_seconds_ += process_cpu_seconds(options_.watch);
     drain();
   }
 
-  void print() const {
+  [[nodiscard]] const Tally& tally() const { return tally_; }
+
+  void print(const Tally* beside) const {
     const auto us = [&](double quantile) { return tally_.latency.quantile_us(quantile); };
     std::printf(
         "{\"ok\":%llu,\"refused\":%llu,\"broken\":%llu,\"unsent\":%llu,\"seconds\":%.3f,"
         "\"rate\":%.1f,\"load_cpu\":%.3f,\"server_cpu\":%.4f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_"
         "us\":%.1f,"
-        "\"p999_us\":%.1f,\"max_us\":%.1f}\n",
+        "\"p999_us\":%.1f,\"max_us\":%.1f,\"late_p99_us\":%.1f",
         static_cast<unsigned long long>(tally_.ok), static_cast<unsigned long long>(tally_.refused),
         static_cast<unsigned long long>(tally_.broken),
         static_cast<unsigned long long>(tally_.unsent), options_.seconds,
         static_cast<double>(tally_.ok) / options_.seconds, load_cpu_seconds_ / options_.seconds,
         server_cpu_seconds_ / options_.seconds, us(0.5), us(0.9), us(0.99), us(0.999),
-        tally_.latency.max_us());
+        tally_.latency.max_us(), tally_.late.quantile_us(0.99));
+    if (beside != nullptr) {
+      const std::uint64_t others = beside->refused - beside->limited + beside->broken;
+      const auto seconds = [](Nanoseconds ns) { return static_cast<double>(ns) / 1e9; };
+      std::printf(
+          ",\"beside\":{\"ok\":%llu,\"limited\":%llu,\"other\":%llu,\"stored\":%llu,"
+          "\"first_s\":%.6f,\"last_s\":%.6f}",
+          static_cast<unsigned long long>(beside->ok),
+          static_cast<unsigned long long>(beside->limited), static_cast<unsigned long long>(others),
+          static_cast<unsigned long long>(beside->stored), seconds(beside->first_ns),
+          seconds(beside->last_ns));
+    }
+    std::printf("}\n");
   }
 
  private:
@@ -215,6 +261,11 @@ class Load {
     connection.busy = false;
     connection.wants_write = false;
     connection.answer.clear();
+    set_free(connection);
+  }
+
+  void set_free(Connection& connection) {
+    connection.free_ns = now_ns();
     if (options_.rate > 0) idle_.push_back(&connection);
   }
 
@@ -278,6 +329,9 @@ class Load {
       idle_.pop_front();
       const Nanoseconds due_ns = due_.front();
       due_.pop_front();
+      tally_.last_ns = now_ns();
+      if (tally_.first_ns == 0) tally_.first_ns = tally_.last_ns;
+      connection.late_ns = tally_.last_ns - std::max(due_ns, connection.free_ns);
       send_request(connection, due_ns);
     }
   }
@@ -327,22 +381,26 @@ class Load {
     // "Connection: close", or an answer that came before the request was sent.
     const bool closes =
         connection.answer.find("lose\r\n") < head || connection.sent < request_.size();
+    const bool is_ok = connection.answer.compare(9, 1, "2") == 0;
+    if (is_ok) tally_.stored++;
     if (counts(connection)) {
-      if (connection.answer.compare(9, 1, "2") == 0) {
+      if (is_ok) {
         tally_.ok++;
-        tally_.latency.add(now - connection.due_ns);
+        tally_.latency.add(now - connection.due_ns - (options_.calm ? connection.late_ns : 0));
+        tally_.late.add(connection.late_ns);
       } else {
         tally_.refused++;
+        if (connection.answer.compare(9, 3, "429") == 0 &&
+            connection.answer.find("\r\nRetry-After: ") < head) {
+          tally_.limited++;
+        }
       }
     }
     connection.answer.clear();
     connection.busy = false;
     if (closes) return reopen_quietly(connection);
-    if (options_.rate > 0) {
-      idle_.push_back(&connection);
-    } else if (now < end_ns_) {
-      send_request(connection, now);
-    }
+    set_free(connection);
+    if (options_.rate == 0 && now < end_ns_) send_request(connection, now);
   }
 
   void reopen_quietly(Connection& connection) {
@@ -382,6 +440,68 @@ class Load {
   double server_cpu_seconds_ = 0;
   Tally tally_;
 };
+
+// Connections of which each sends a body that does not end.
+class Trickle {
+ public:
+  Trickle(const Options& options, Nanoseconds now) : next_ns_(now) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(options.port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const std::string head =
+        "POST " + options.path +
+        " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " + std::to_string(trickle_body_bytes) +
+        "\r\n" + (options.beside_header.empty() ? "" : options.beside_header + "\r\n") + "\r\n" +
+        std::string(trickle_body_bytes / 4, 'x');
+    for (std::size_t i = 0; i < options.trickle; i++) {
+      const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      CHECK(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+      CHECK(::send(fd, head.data(), head.size(), MSG_NOSIGNAL) > 0);
+      sockets_.push_back(fd);
+    }
+  }
+
+  void turn(Nanoseconds now) {
+    if (sockets_.empty() || now < next_ns_) return;
+    next_ns_ = now + trickle_ns;
+    // One that was refused is gone; that is the server's right.
+    (void)::send(sockets_[next_++ % sockets_.size()], "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+
+ private:
+  std::vector<int> sockets_;  // Closed by the end of the process.
+  std::size_t next_ = 0;
+  Nanoseconds next_ns_;
+};
+
+Options beside(const Options& options) {
+  Options other = options;
+  other.rate = options.beside_rate;
+  other.connections = options.beside_connections;
+  other.header = options.beside_header;
+  other.seed = options.seed + 1'000'003;
+  return other;
+}
+
+void run(const Options& options) {
+  Load load(options);
+  std::optional<Load> other;
+  if (options.beside_rate > 0) other.emplace(beside(options));
+  Trickle trickle(options, now_ns());
+  Nanoseconds now = now_ns();
+  const Nanoseconds start_ns = now + (options.trickle > 0 ? trickle_lead_ns : 0);
+  for (; now < start_ns; now = now_ns()) trickle.turn(now);
+  load.start(now);
+  if (other) other->start(now);
+  while (load.turn(!other && !options.calm)) {
+    if (other) other->turn(false);
+    trickle.turn(now_ns());
+  }
+  load.end();
+  if (other) other->end();
+  load.print(other ? &other->tally() : nullptr);
+}
 
 // True once the server has answered one small request with a 2xx.
 bool accepted_one(const Options& options) {
@@ -443,6 +563,16 @@ Options parse(int argc, char** argv) {
       options.seed = std::strtoull(value, nullptr, 10);
     else if (name == "--header")
       options.header = value;
+    else if (name == "--calm")
+      options.calm = std::atoi(value) != 0;
+    else if (name == "--beside-rate")
+      options.beside_rate = std::atof(value);
+    else if (name == "--beside-connections")
+      options.beside_connections = std::strtoull(value, nullptr, 10);
+    else if (name == "--beside-header")
+      options.beside_header = value;
+    else if (name == "--trickle")
+      options.trickle = std::strtoull(value, nullptr, 10);
     else if (name == "--watch")
       options.watch = std::atoi(value);
     else {
@@ -465,8 +595,6 @@ int main(int argc, char** argv) {
     wait_first(options);
     return 0;
   }
-  Load load(options);
-  load.run();
-  load.print();
+  run(options);
   return 0;
 }
