@@ -6,15 +6,17 @@ AWS are stand-ins that write down how they were called; the metadata service is 
 that knows version 2 of the protocol only. `inlet drain` in the container is a stand-in that takes
 until the test says what it is to print."""
 
+import glob
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
 
 import stand_in_instance
 from stand_in_instance import ID, TOPIC, Drain, Instance, bundle
-from wire import wait_until
+from wire import post, wait_until
 
 KEYS = "abcdefghjkmn sha256:00 tenant=acme streams=*\n"
 
@@ -172,14 +174,39 @@ def test_the_cloudwatch_agent_is_given_inlets_figures(instance):
     assert instance.calls("amazon-cloudwatch-agent-ctl -a append-config -m ec2 -s -c file:")
 
 
-def test_rotated_logs_are_archived_and_the_present_one_is_not(instance):
+def log_patterns(instance, task):
     done = instance.unpack(switches=["log_file"]).hook("30-logs.sh")
     assert done.returncode == 0, done.stderr
-    log = bundle.settings()["switches"]["log_file"]["environment"]["INLET_LOG_FILE"]
-    tasks = "opt/elasticbeanstalk/tasks"
-    assert instance.text(f"{tasks}/taillogs.d/inlet.conf") == f"{log}\n"
-    assert instance.text(f"{tasks}/publishlogs.d/inlet.conf") == f"{log}.*\n"
-    assert instance.text(f"{tasks}/bundlelogs.d/inlet.conf") == f"{log}\n{log}.*\n"
+    return instance.text(f"opt/elasticbeanstalk/tasks/{task}.d/inlet.conf").splitlines()
+
+
+def test_rotated_logs_are_archived_and_the_present_ones_are_not(instance):
+    place = bundle.settings()["switches"]["log_file"]["environment"]["INLET_LOG_DIRECTORY"]
+    present, rotated = f"{place}/*[a-z0-9].log", f"{place}/*Z.log"
+    assert log_patterns(instance, "taillogs") == [present]
+    assert log_patterns(instance, "publishlogs") == [rotated]
+    assert log_patterns(instance, "bundlelogs") == [present, rotated]
+
+
+def test_the_names_given_to_the_platform_are_those_of_inlets_logs(instance, make_node):
+    logs = instance.root / "var/log/inlet"
+    node = make_node({"log": {"directory": logs, "access": "all"}})
+    node.start()
+    assert post(node.address, "web", b"x").status == 200
+    node.stop()
+    node.start()  # What the first life has left is rotated by the second.
+    assert post(node.address, "web", b"x").status == 200
+    wait_until((logs / "access.log").exists, "the access log is there")
+    made = {str(path) for path in logs.glob("*.log")}
+
+    def matched(task):
+        return {path for pattern in log_patterns(instance, task)
+                for path in glob.glob(f"{instance.root}{pattern}")}
+    present, rotated = matched("taillogs"), matched("publishlogs")
+    assert {pathlib.Path(path).name for path in present} == \
+        {"run.log", "serve.log", "access.log", "ship-archive.log"}
+    assert len(rotated) >= 4 and rotated == made - present
+    assert matched("bundlelogs") == made
 
 
 # ---- The end of an instance.

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Names Inlet's log files to the platform: the present one for "last lines" and for bundles, the
-# rotated ones for bundles and for the hourly archive in S3.
+# Names Inlet's log files to the platform: the present ones (PROCESS.log, in lower case) for "last
+# lines" and for bundles, the rotated ones (PROCESS-TIMEZ.log) for bundles and for the hourly
+# archive in S3.
 set -euo pipefail
 . host/instance.sh
 
