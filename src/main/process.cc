@@ -170,8 +170,9 @@ std::string sibling_program(const std::string& name) {
 }
 
 std::string started_from() {
-  const auto* const path = reinterpret_cast<const char*>(  // The kernel passes it as a number.
-      ::getauxval(AT_EXECFN));                             // NOLINT(performance-no-int-to-ptr)
+  // The kernel passes it as a number.
+  const auto* const path =
+      reinterpret_cast<const char*>(::getauxval(AT_EXECFN));  // NOLINT(performance-no-int-to-ptr)
   std::error_code error;
   const auto absolute = std::filesystem::absolute(path == nullptr ? "" : path, error);
   // Started through /proc or from a place that is gone.

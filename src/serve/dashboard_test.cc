@@ -39,6 +39,7 @@ class OneAnswer final : public http::Connection {
   }
   const http::RequestHead& head() override { return head_; }
   [[nodiscard]] std::string_view peer() const override { return "127.0.0.1"; }
+  [[nodiscard]] Microseconds since_us() const override { return 0; }
   [[nodiscard]] std::size_t loop_index() const override { return 0; }
 
   Answer ask(const Asset& asset, const std::string& fields) {
