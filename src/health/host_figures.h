@@ -59,11 +59,14 @@ class HostReader {
  private:
   [[nodiscard]] std::string text_of(const std::string& path);
   [[nodiscard]] ProcessFigures process(std::optional<std::uint64_t> boot_s);
+  [[nodiscard]] std::optional<std::uint64_t> open_descriptors(const std::string& path);
   void look_at_group(HostFigures& out);
 
   FileSystem& files_;
   const HostPaths paths_;
   std::optional<CpuTicks> before_;
+  std::optional<std::uint64_t> listed_;  // Open descriptors, if they had to be listed.
+  int looks_since_listed_ = 0;
 };
 
 inline constexpr std::size_t proc_text_bytes_max = 64U << 10;  // Of one file; the rest is ignored.

@@ -103,7 +103,7 @@ TEST_F(HostFiguresTest, this_machine_and_this_process_can_be_read) {
   const std::uint64_t before = *process.open_descriptors;
   const auto one_more = files_.open("/proc/self/stat", {});
   ASSERT_TRUE(one_more);
-  EXPECT_EQ(reader.look().process.open_descriptors, before + 1);
+  EXPECT_EQ(HostReader(files_, {.disk = root_}).look().process.open_descriptors, before + 1);
 }
 
 }  // namespace
