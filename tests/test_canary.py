@@ -4,12 +4,15 @@ Method: canaries, texts that occur nowhere else, are put into every field of goo
 into configuration and environment, and into what a destination answers; processes are killed, and
 every command says what it knows. Then each canary is looked for in every file below the node's
 directory (its own configuration file apart), in both outputs, in all answers, metrics and pages,
-and in the list of processes. What is stored by contract (body, content type, trace id, idempotency
-key) is not a secret."""
+and in the list of processes. What is stored by contract (body, content type, trace id, request id,
+idempotency key) is not a secret, nor is what an access log says when it is asked for (path, user
+agent)."""
 
 import base64
 import contextlib
+import gzip
 import os
+import pathlib
 import signal
 import subprocess
 import uuid
@@ -65,13 +68,19 @@ class Canaries:
                              environment_more=more_environment)
             self.hear("inlet " + " ".join(words), done.stdout + done.stderr)
 
-    def assert_nowhere(self, node):
+    def assert_nowhere(self, node, access_log_has=()):
+        """access_log_has: what an access log is there to say."""
         for path in node.directory.rglob("*"):
             if path.is_file() and path != node.config:
-                self.hear(str(path.relative_to(node.directory)), path.read_bytes())
-        found = [f"{what} in {where}" for where, data in self.said.items()
-                 for form, what in self.forms.items() if form in data]
-        assert found == []
+                data = path.read_bytes()
+                self.hear(str(path.relative_to(node.directory)),
+                          gzip.decompress(data) if path.suffix == ".gz" else data)
+        found = {(what, where) for where, data in self.said.items()
+                 for form, what in self.forms.items() if form in data}
+        said = {(what, where) for what, where in found
+                if what in access_log_has and pathlib.PurePath(where).name.startswith("access")}
+        assert {what for what, _ in said} == set(access_log_has)
+        assert sorted(f"{what} in {where}" for what, where in found - said) == []
 
 
 @pytest.fixture
@@ -102,13 +111,14 @@ def credentials(canaries):
 def requests_with(canaries, line):
     """(name, bytes) of good and bad requests that carry the line."""
     secret = canaries.make("query")
+    place = canaries.make("path")
     user = canaries.make("userinfo")
     head = f"Host: test\r\n{line}\r\n"
     return [
         ("good", request("canary", b"x", line)),
         ("good with a query", request(f"canary?key={secret}", b"x", line)),
         ("no such stream", request("No", b"x", line)),
-        ("no such path", f"GET /{secret}?key={secret} HTTP/1.1\r\n{head}\r\n".encode()),
+        ("no such path", f"GET /{place}?key={secret} HTTP/1.1\r\n{head}\r\n".encode()),
         ("user in the URL", f"POST http://{user}:{secret}@test/ingest/canary HTTP/1.1\r\n{head}"
                             "Content-Length: 1\r\n\r\nx".encode()),
         ("wrong method", f"DELETE /ingest/canary?key={secret} HTTP/1.1\r\n{head}\r\n".encode()),
@@ -167,6 +177,19 @@ def test_what_clients_send_in_fields_is_nowhere_afterwards(make_node, canaries):
     node.stop()
     assert any(b'"status":404' in data for data in canaries.said.values())
     canaries.assert_nowhere(node)
+
+
+def test_log_files_say_what_an_access_log_says_and_no_more(make_node, canaries, here):
+    home = here / "logged"
+    node = make_node({"log": {"level": "debug", "access": "all", "max_age": "1s",
+                              "directory": str(home / "logs"), "archive": str(home / "archive")},
+                      "streams.doc": {"format": "json"}, "server": {"header_timeout": "1s"}},
+                     home.name).start()
+    drive(canaries, node)
+    canaries.hear_node(node)
+    node.stop()
+    assert list((home / "archive").rglob("access-*.gz"))
+    canaries.assert_nowhere(node, access_log_has=("agent", "path"))
 
 
 def test_a_key_of_ours_is_stored_as_a_digest_only(make_node, canaries):

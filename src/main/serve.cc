@@ -158,7 +158,9 @@ int serve_command(const Config& config) {
   if (!tls) return report_fault(tls.error());
   settle_in(files, config, sandbox);
   if (process_log) process_log->start();
-  auto service = serve::Service::open(files, clock, options_of(config));
+  serve::ServiceOptions options = options_of(config);
+  options.vitals.process_log = process_log.get();
+  auto service = serve::Service::open(files, clock, std::move(options));
   if (!service) return report_fault(service.error());
   std::vector<int> sockets;
   for (Listener& listener : *listeners) {

@@ -131,7 +131,8 @@ void add_keys(PrometheusText& out, const Gate& gate, const IdempotencyStatus& se
   out.add(MetricId::idempotency_log_failing, flag(seen.log_failing));
 }
 
-void add_reports(PrometheusText& out, const Vitals& vitals) {
+void add_reports(PrometheusText& out, const NodeView& node) {
+  const Vitals& vitals = *node.vitals;
   if (const health::HealthdLog* const log = vitals.healthd()) {
     out.add(MetricId::healthd_lines, log->lines());
     out.add(MetricId::healthd_coarse_lines, log->coarse_lines());
@@ -139,6 +140,13 @@ void add_reports(PrometheusText& out, const Vitals& vitals) {
   }
   if (vitals.emf() != nullptr) {
     out.add(MetricId::emf_failed_writes, vitals.emf()->failed_writes());
+  }
+  if (node.door.access != nullptr) {
+    out.add(MetricId::access_log_lines, node.door.access->lines());
+    out.add(MetricId::access_log_dropped_lines, node.door.access->dropped());
+  }
+  if (vitals.process_log() != nullptr) {
+    out.add(MetricId::log_dropped_lines, vitals.process_log()->dropped());
   }
 }
 
@@ -157,7 +165,7 @@ std::string metrics_text(const NodeView& node, health::Exposition format) {
   add_sinks(out, node, journal.next_sequence);
   add_tenants(out, node.tenants.list());
   add_keys(out, *node.door.gate, node.door.idempotency->status());
-  add_reports(out, *node.vitals);
+  add_reports(out, node);
   add_host(out, look.host);
   out.end();
   return out.text();

@@ -27,6 +27,7 @@
 #include "health/readings.h"
 #include "health/window.h"
 #include "http/server.h"
+#include "logs/process_log.h"
 #include "serve/door.h"
 
 namespace inlet::serve {
@@ -39,6 +40,7 @@ struct VitalsOptions {
   std::string emf_file;           // "": none.
   health::EmfOptions emf;
   Microseconds emf_period_us = 60'000'000;
+  const logs::ProcessLog* process_log = nullptr;  // This process's; null: it has no file.
 };
 
 inline constexpr Microseconds look_every_us = 1'000'000;
@@ -70,6 +72,7 @@ class Vitals final : public http::AnswerListener {
   [[nodiscard]] const health::Window& window() const { return window_; }
   [[nodiscard]] const health::HealthdLog* healthd() const { return healthd_.get(); }
   [[nodiscard]] const health::EmfLog* emf() const { return emf_.get(); }
+  [[nodiscard]] const logs::ProcessLog* process_log() const { return options_.process_log; }
 
   // What the thread does once a second.
   void look();
