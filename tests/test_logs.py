@@ -368,6 +368,12 @@ def test_a_configuration_that_would_lose_logs_is_a_mistake(here):
 
 # ---- Disks.
 
+def figure(node, name):
+    """Of /metrics."""
+    (value,) = re.findall(rf"^{name} (\d+)$", get(node.admin, "/metrics").body.decode(), re.M)
+    return int(value)
+
+
 def test_a_full_disk_costs_lines_and_nothing_else(here, make_node):
     with disk(here / "small", 8) as small:
         node = make_node({"log": {"directory": small.path / "logs", "access": "all",
@@ -392,9 +398,12 @@ def test_a_full_disk_costs_lines_and_nothing_else(here, make_node):
         assert post(node.address, "a", b"x", "X-Request-Id: after").status == 200
         wait_until(lambda: [a for a in access(local(small.path / "logs"))
                             if a["request_id"] == "after"], "lines are written again")
+        written, dropped = (figure(node, f"inlet_access_log_{name}_total")
+                            for name in ("lines", "dropped_lines"))
         node.stop()
         found = collections.Counter(a["request_id"] for a in access(local(small.path / "logs")))
         assert found["before"] == found["after"] == 1 == max(found.values())
+        assert written == found.total() and dropped == len(names) + 2 - found.total() > 0
 
 
 def test_a_disk_that_does_not_answer_holds_up_nobody(here, make_node):

@@ -152,7 +152,7 @@ void AccessLog::flush() {
     file_->write(text_);
   } else {
     write_standard_error(text_);
-    said_.add(static_cast<std::uint64_t>(std::ranges::count(text_, '\n')));
+    lines_said_.add(static_cast<std::uint64_t>(std::ranges::count(text_, '\n')));
   }
   text_.clear();
 }

@@ -17,8 +17,8 @@
 //   - whatever a client sends, a line is one line and valid JSON, of at most access_line_bytes_max.
 //   - the query of a target, which may hold secrets, is in none.
 //
-// Threads: wants() and push() on that loop's; lines() and dropped() from any; the rest from its owner's.
-// Without start() nothing runs by itself: tests drive write_once().
+// Threads: wants() and push() on that loop's; lines() and dropped() from any; the rest from its
+// owner's. Without start() nothing runs by itself: tests drive write_once().
 
 #pragma once
 
@@ -80,7 +80,7 @@ class AccessLog {
   void write_once();
 
   // Requests written.
-  [[nodiscard]] std::uint64_t lines() const { return file_ ? file_->lines() : said_.get(); }
+  [[nodiscard]] std::uint64_t lines() const { return file_ ? file_->lines() : lines_said_.get(); }
   // Requests that were to be written and are in no file.
   [[nodiscard]] std::uint64_t dropped() const;
 
@@ -104,7 +104,7 @@ class AccessLog {
   // The log's thread alone.
   const std::unique_ptr<LogFile> file_;
   std::string text_;
-  Counter said_;  // On standard error.
+  Counter lines_said_;  // On standard error.
   std::uint64_t dropped_said_ = 0;
   Microseconds say_at_us_ = 0;  // On the steady clock.
 

@@ -201,6 +201,7 @@ TEST_F(AccessLogTest, counts_and_says_what_came_too_fast) {
   for (int i = 0; i < 20; i++) log->push(0, sound_entry());
   log->write_once();
   EXPECT_EQ(log->dropped(), 4u);
+  EXPECT_EQ(log->lines(), 16u);
   EXPECT_EQ(std::ranges::count(all(), '\n'), 16);
   log->write_once();
   const std::string said = testing::internal::GetCapturedStderr();
@@ -214,6 +215,9 @@ TEST_F(AccessLogTest, writes_to_standard_error_where_there_is_no_file) {
     AccessLog log(clock_, {.access = Access::all}, nullptr);
     log.push(0, sound_entry());
     log.push(0, sound_entry());
+    log.write_once();
+    EXPECT_EQ(log.lines(), 2u);
+    EXPECT_EQ(log.dropped(), 0u);
   }
   std::string line;
   AccessSlot slot;

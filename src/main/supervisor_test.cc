@@ -330,8 +330,8 @@ TEST_F(SupervisorTest, an_upgrade_replaces_serve_then_ships_then_hands_everythin
   const pid_t serve = pid_of("serve");
   ::kill(supervisor_, SIGUSR2);
   EXPECT_EQ(end_of_supervisor(), 0);  // It became what _exit(0) is.
-  EXPECT_TRUE(events().ends_with("serve HUP\nserve start_new\nship INT\nship start_new\n"))
-      << events();
+  // Nobody waits for the new ship's first words, and here it dies with the supervisor.
+  EXPECT_NE(events().find("serve HUP\nserve start_new\nship INT\n"), std::string::npos) << events();
   const NodeState state = decode_node_state(text_of("run.state"));
   EXPECT_EQ(state.upgrade.to, "9.9.9");
   EXPECT_EQ(state.upgrade.stage, "supervisor");
@@ -347,7 +347,8 @@ TEST_F(SupervisorTest, an_upgrade_that_cannot_hand_over_goes_back) {
   ::kill(supervisor_, SIGUSR2);
   ASSERT_TRUE(eventually([&] { return upgrade().outcome == "returned"; })) << events();
   EXPECT_EQ(upgrade().why, "no exec today");
-  EXPECT_EQ(count("start_new"), 2U);
+  // The ship may be told to go before its first words; serve was waited for.
+  EXPECT_EQ(count("serve start_new"), 1U);
   EXPECT_TRUE(eventually([&] { return count("serve start\n") == 2 && count("ship start\n") == 2; }))
       << events();
 }
