@@ -135,7 +135,8 @@ TEST_F(ProcessLogTest, has_what_is_said_about_the_file_in_the_file_when_it_ends)
 TEST_F(ProcessLogTest, cannot_be_made_to_write_a_line_by_what_is_in_another) {
   {
     auto log = open(Writer::caller, false);
-    const std::string evil("a\nb\r\"},{\"x\":\"\\\0\x1b[2J\xff\xe2\x80\xa8", 27);
+    static constexpr char hostile[] = "a\nb\r\"},{\"x\":\"\\\0\x1b[2J\xff\xe2\x80\xa8";
+    const std::string evil(hostile, sizeof(hostile) - 1);
     log_info("test", evil, {{evil, evil}});
   }
   EXPECT_EQ(lines_in(all()), 1u);
