@@ -10,7 +10,7 @@ ARG BASE=docker.io/library/debian:bookworm-slim
 FROM ${BASE} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       g++ cmake ninja-build pkg-config ca-certificates libboost1.81-dev libfmt-dev libspdlog-dev libcli11-dev \
-      libtomlplusplus-dev libsimdjson-dev libzstd-dev zlib1g-dev libssl-dev libcurl4-openssl-dev librdkafka-dev \
+      libtomlplusplus-dev libsimdjson-dev libzstd-dev libxxhash-dev zlib1g-dev libssl-dev libcurl4-openssl-dev librdkafka-dev \
       libseccomp-dev libncurses-dev libjs-chart.js libgtest-dev \
       binutils python3 \
     && rm -rf /var/lib/apt/lists/*

@@ -43,8 +43,8 @@ class Plan:
         self.repeats = options.repeats or (1 if quick else 5)
         self.cell_seconds = 0.7 if quick else 2.0
         self.latency_seconds = 1.5 if quick else 10.0
-        self.guards_turns = 1 if quick else 12
-        self.fairness_turns, self.fairness_seconds = (3, 1.0) if quick else (7, 1.5)
+        self.guards_turns = 1 if quick else 45
+        self.fairness_turns, self.fairness_seconds = (3, 1.0) if quick else (15, 1.5)
         self.disk_seconds = 0.5 if quick else 5.0
         self.backlog_bytes = int((options.backlog_gib or (0.5 if quick else 10)) * (1 << 30))
         self.delivery = delivery.Amounts.quick() if quick else delivery.Amounts(

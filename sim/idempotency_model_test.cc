@@ -125,7 +125,7 @@ class World final : public journal::CommitListener {
     look_at_identity();
     idempotency_ = serve::Idempotency::open(
         disk_, clock_, memory_, *journal_,
-        {.journal_directory = directory, .max_keys = 10'000, .window_us = window_us, .loops = 2},
+        {.journal_directory = directory, .max_keys = 10'000, .window_us = window_us},
         [this](unsigned loop, serve::KeyedRequest* list) { handed_back(loop, list); });
     look_at_log();
     const serve::IdempotencyStatus status = idempotency_->status();
@@ -241,7 +241,10 @@ class World final : public journal::CommitListener {
         random_.chance(0.5) ? fmt::format("k-{}", key) : fmt::format("\"k-{}\"", key);
     const journal::Metadata metadata{.tenant = "acme", .stream = "demo", .idempotency_key = name};
     const std::vector<std::byte> bytes = body_of(key, body);
-    const serve::Claim claim = idempotency_->begin(request, metadata, bytes, request.at_us);
+    idempotency_->name(request, metadata.tenant, metadata.stream,
+                       *serve::IdempotencyKey::parse(metadata.idempotency_key));
+    const serve::Claim claim =
+        idempotency_->begin(request, metadata.content_encoding, bytes, request.at_us);
     tell(fmt::format("key {} body {}: {}", key, body, static_cast<int>(claim)));
     judge(request, claim);
     if (claim == serve::Claim::joined) {

@@ -22,6 +22,7 @@ VENDORS = {
     "openssl/": {"http", "serve", "aws"},
     "simdjson": {"codec", "serve", "aws", "sinks", "ship", "load", "top"},
     "zstd": {"codec", "serve", "sinks", "load"},
+    "xxh": {"serve"},
     "zlib": {"codec", "serve", "sinks", "load"},
     "toml++/": {"main"},
     "CLI/": {"main"},

@@ -19,7 +19,9 @@ std::string_view after_scheme(std::string_view value, std::string_view scheme) {
 
 }  // namespace
 
-CredentialScratch::~CredentialScratch() { OPENSSL_cleanse(bytes_.data(), used_); }
+CredentialScratch::~CredentialScratch() {
+  if (used_ > 0) OPENSSL_cleanse(bytes_.data(), used_);
+}
 
 std::string_view read_credential(const http::RequestHead& head, CredentialScratch& scratch) {
   const std::string_view authorization = head.field("Authorization").value_or("");

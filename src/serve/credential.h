@@ -27,7 +27,7 @@ class CredentialScratch {
   friend std::string_view read_credential(const http::RequestHead& head,
                                           CredentialScratch& scratch);
   static constexpr std::size_t decoded_bytes_max = 384;  // Far more than a key has.
-  std::array<unsigned char, decoded_bytes_max> bytes_{};
+  std::array<unsigned char, decoded_bytes_max> bytes_;
   std::size_t used_ = 0;
 };
 

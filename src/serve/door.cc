@@ -28,7 +28,7 @@ http::HeadAction Door::on_head(const http::RequestHead& head) {
   rule_ = nullptr;
   cors_lines_ = {};
   tenant_name_ = {};
-  has_key_ = is_duplicate_ = is_stored_ = false;
+  is_keyed_ = has_key_ = is_duplicate_ = is_stored_ = false;
   has_request_id_ = !read_trace(head).request_id.empty();
   body_bytes_ = 0;
   judgement_ = {};
@@ -58,6 +58,8 @@ http::HeadAction Door::open_ingest(const http::RequestHead& head, const Target& 
   const auto ack = read_ack(head, target, context_.rules);
   if (!ack) return refuse(ack.error());
   ack_ = *ack;
+  const auto key = read_idempotency_key(head);
+  if (!key) return refuse({400, key.error()});
   const journal::Admission admission = context_.journal->admission();
   if (admission != journal::Admission::open) return refuse(refusal_of(admission));
   judgement_ = visit_.begin(*tenant_, head.content_length, context_.shares->facts(context_.memory),
@@ -67,6 +69,8 @@ http::HeadAction Door::open_ingest(const http::RequestHead& head, const Target& 
     return refuse({judgement_.status(), std::string(describe(judgement_.reason))});
   }
   rule_ = target.rule;
+  is_keyed_ = key->has_value();
+  if (is_keyed_) context_.idempotency->name(keyed_, tenant_->name(), target.stream, **key);
   return http::HeadAction::take_body(tenant_->body_bytes_max(rule_->body_bytes_max));
 }
 
@@ -123,15 +127,15 @@ void Door::on_body(Bytes body) {
   const Microseconds received_us = context_.clock.wall_us();
   journal_bytes_ = journal_bytes(metadata, body.size());
   ticket_.loop = static_cast<unsigned>(connection_.loop_index());
-  if (metadata.idempotency_key.empty() || claim_key(metadata, body, received_us)) {
+  if (!is_keyed_ || claim_key(metadata.content_encoding, body, received_us)) {
     store(metadata, body, received_us);
   }
 }
 
-bool Door::claim_key(const journal::Metadata& metadata, Bytes body, Microseconds received_us) {
+bool Door::claim_key(std::string_view content_encoding, Bytes body, Microseconds received_us) {
   keyed_.door = this;
   keyed_.loop = ticket_.loop;
-  switch (context_.idempotency->begin(keyed_, metadata, body, received_us)) {
+  switch (context_.idempotency->begin(keyed_, content_encoding, body, received_us)) {
     case Claim::first: has_key_ = true; return true;
     case Claim::duplicate:
       is_duplicate_ = true;

@@ -99,7 +99,7 @@ class Door final : public http::Handler {
   [[nodiscard]] journal::Metadata metadata() const;
   [[nodiscard]] Refusal refusal_of(journal::Admission admission) const;
   // False: the request was answered, or will be with another one.
-  bool claim_key(const journal::Metadata& metadata, Bytes body, Microseconds received_us);
+  bool claim_key(std::string_view content_encoding, Bytes body, Microseconds received_us);
   void store(const journal::Metadata& metadata, Bytes body, Microseconds received_us);
   void settle_key(bool stored);
   void on_commit();
@@ -129,6 +129,7 @@ class Door final : public http::Handler {
   DoorTicket ticket_;
   DoorWaiter waiter_;
   DoorRequest keyed_;
+  bool is_keyed_ = false;         // The head has an Idempotency-Key, and keyed_ its name.
   bool has_key_ = false;          // keyed_ is to be settled.
   bool is_duplicate_ = false;     // Stored before, as ticket_.sequence.
   journal::RecordBuffer record_;  // A body too large for the read buffer.

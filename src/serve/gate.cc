@@ -31,6 +31,7 @@ Gate::Gate(FileSystem& files, Clock& clock, GateOptions options, Tenants& tenant
       default_tenant_(tenants.of(default_tenant)),
       failures_({}, random_seed()) {
   if (!options.keys_required) return;
+  memos_.assign(options.loops, KeyMemo(random_sip_key()));
   keys_ = std::make_unique<KeyWatch>(
       files, clock, KeyWatchOptions{.path = std::move(options.keys_path), .loops = options.loops},
       [&tenants](std::string_view tenant) { return tenants.of(tenant).index(); });
@@ -43,7 +44,7 @@ std::expected<Tenant*, Refusal> Gate::judge(const http::RequestHead& head, std::
   const std::string_view credential = read_credential(head, scratch);
   const Microseconds wall_us = clock_.wall_us();
   const KeyWatch::Reading table = keys_->read(loop);
-  const Verdict verdict = table->find(credential, stream, wall_us);
+  const Verdict verdict = memos_[loop].find(*table, credential, stream, wall_us);
   if (verdict.kind == Verdict::Kind::known) {
     verdict.key->use->add(wall_us);
     return &tenants_.at(verdict.key->tenant_index);

@@ -12,12 +12,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/file.h"
 #include "base/time.h"
 #include "http/head.h"
 #include "serve/auth_failures.h"
 #include "serve/intake.h"
+#include "serve/key_memo.h"
 #include "serve/key_watch.h"
 #include "serve/tenants.h"
 
@@ -54,6 +56,7 @@ class Gate {
   Tenant& default_tenant_;
   AuthFailures failures_;
   std::unique_ptr<KeyWatch> keys_;
+  std::vector<KeyMemo> memos_;  // One per loop, if keys are required.
 };
 
 }  // namespace inlet::serve

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <random>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -18,8 +16,8 @@ namespace {
 // first of these, and what comes until the thread wakes and its write returns.
 constexpr auto wake_every = std::chrono::milliseconds(50);
 constexpr Microseconds write_every_us = 1'000'000;  // While keys are settled.
-constexpr std::uint64_t keys_due = 4096;
-constexpr std::uint64_t journal_bytes_due = 16U << 20;
+constexpr std::uint64_t keys_due = 65'536;
+constexpr std::uint64_t journal_bytes_due = 64U << 20;
 
 constexpr Microseconds retry_every_us = 1'000'000;  // After a failure.
 // Only a log that could not be written for long lags by more; then what is older is forgotten, so
@@ -27,15 +25,6 @@ constexpr Microseconds retry_every_us = 1'000'000;  // After a failure.
 constexpr std::uint64_t scan_bytes_max = 512U << 20;
 constexpr std::size_t scan_segments_min = 2;
 constexpr int empty_reads_max = 200;  // Nobody writes: the reader needs no more patience.
-
-IdempotencySecret new_secret() {
-  std::random_device device;
-  IdempotencySecret secret;
-  for (std::size_t at = 0; at < secret.size(); at += sizeof(std::uint32_t)) {
-    store(secret.data() + at, std::uint32_t{device()});
-  }
-  return secret;
-}
 
 }  // namespace
 
@@ -47,13 +36,11 @@ Idempotency::Idempotency(FileSystem& files, Clock& clock, MemoryBudget& memory,
       options_(std::move(options)),
       hand_back_(std::move(hand_back)),
       table_(memory, options_.max_keys, options_.window_us),
-      log_(files, options_.journal_directory, journal.journal_id()),
-      hashers_(options_.loops) {}
+      log_(files, options_.journal_directory, journal.journal_id()) {}
 
 std::unique_ptr<Idempotency> Idempotency::open(FileSystem& files, Clock& clock,
                                                MemoryBudget& memory, journal::Journal& journal,
                                                IdempotencyOptions options, HandBack hand_back) {
-  CHECK(options.loops > 0);
   std::unique_ptr<Idempotency> idempotency(
       new Idempotency(files, clock, memory, journal, std::move(options), std::move(hand_back)));
   idempotency->load();
@@ -74,11 +61,10 @@ void Idempotency::load() {
     log_error("serve", "the idempotency log cannot be read: begun anew",
               {{"error", loaded.error().what}});
   }
-  if (!loaded || !*loaded) {
-    secret_ = new_secret();
-    return;
-  }
-  secret_ = (*loaded)->secret;
+  const bool is_new = !loaded || !*loaded;
+  secret_ = is_new ? random_sip_key() : (*loaded)->secret;
+  hasher_.emplace(secret_);
+  if (is_new) return scan(1);
   entries_loaded_ = (*loaded)->entries;
   stretches_damaged_ = (*loaded)->stretches_damaged;
   if (stretches_damaged_ > 0) {
@@ -108,7 +94,8 @@ void Idempotency::scan(std::uint64_t from) {
   const std::uint64_t end = journal_.next_sequence();
   if (from >= end) return;
   if (const std::uint64_t limit = scan_limit(); limit > from) {
-    log_error("serve", "the idempotency log is far behind: the keys of some records are forgotten",
+    log_error("serve",
+              "the idempotency log is far behind or missing: keys of some records are forgotten",
               {{"first", from}, {"end", limit}});
     from = limit;
   }
@@ -142,7 +129,7 @@ void Idempotency::remember(const journal::Record& record) {
     return;
   }
   table_.restore({.key = hash_key(secret_, metadata.tenant, metadata.stream, *key),
-                  .body = hasher_of(0).hash(metadata.content_encoding, record.body),
+                  .body = hasher_->hash(metadata.content_encoding, record.body),
                   .sequence = record.sequence,
                   .received_us = record.received_us},
                  clock_.wall_us());
@@ -150,19 +137,15 @@ void Idempotency::remember(const journal::Record& record) {
 
 // --- Requests.
 
-BodyHasher& Idempotency::hasher_of(std::size_t loop) {
-  CHECK(loop < hashers_.size());
-  if (!hashers_[loop]) hashers_[loop].emplace(secret_);
-  return *hashers_[loop];
+void Idempotency::name(KeyedRequest& request, std::string_view tenant, std::string_view stream,
+                       const IdempotencyKey& key) const {
+  request.key = hash_key(secret_, tenant, stream, key);
+  table_.expect(request.key);
 }
 
-Claim Idempotency::begin(KeyedRequest& request, const journal::Metadata& metadata, Bytes body,
+Claim Idempotency::begin(KeyedRequest& request, std::string_view content_encoding, Bytes body,
                          Microseconds received_us) {
-  const auto key = IdempotencyKey::parse(metadata.idempotency_key);
-  CHECK(key);
-  request.key = hash_key(secret_, metadata.tenant, metadata.stream, *key);
-  table_.expect(request.key);
-  request.body = hasher_of(request.loop).hash(metadata.content_encoding, body);
+  request.body = hasher_->hash(content_encoding, body);
   request.received_us = received_us;
   return table_.begin(request, journal_.next_sequence());
 }

@@ -2,7 +2,8 @@
 //
 // The table (idempotency_table.h) is in memory; a log beside the journal (idempotency_log.h) makes
 // it survive. The log lags: it is written by a thread of its own, and what it missed is read from
-// the journal's records when the node starts. So that they are still there, the log's mark is a
+// the journal's records when the node starts; without a log, as many of those as the start has time
+// for. So that they are still there, the log's mark is a
 // floor under the journal: no segment is used again before the log has passed it.
 //
 // Invariants:
@@ -15,7 +16,7 @@
 //
 // How a door uses it, all on its loop's thread:
 //
-//   on_head    wrong_idempotency_key(head): 400
+//   on_head    read_idempotency_key(head): 400, or name()
 //   on_body    begin(): first       append to the journal
 //                       duplicate   200 with request.sequence, Inlet-Duplicate: true
 //                       other_body  422
@@ -35,9 +36,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -53,7 +54,6 @@ struct IdempotencyOptions {
   std::string journal_directory;
   std::uint64_t max_keys = 1'000'000;
   Microseconds window_us = Microseconds{24} * 3600 * 1'000'000;
-  unsigned loops = 1;  // KeyedRequest::loop is below.
 };
 
 struct IdempotencyStatus {
@@ -81,8 +81,11 @@ class Idempotency {
                                                          HandBack hand_back);
   ~Idempotency();
 
-  // `request.loop` is set; the metadata carries a key that wrong_idempotency_key() let pass.
-  [[nodiscard]] Claim begin(KeyedRequest& request, const journal::Metadata& metadata, Bytes body,
+  // Says which key a request has, and that begin() comes soon: before its body has come.
+  void name(KeyedRequest& request, std::string_view tenant, std::string_view stream,
+            const IdempotencyKey& key) const;
+  // A request that was named, with `loop` set.
+  [[nodiscard]] Claim begin(KeyedRequest& request, std::string_view content_encoding, Bytes body,
                             Microseconds received_us);
   // Says that settled() comes soon: for each of many, before the first of them.
   void settled_soon(const KeyedRequest& request) const { table_.expect(request.key); }
@@ -109,7 +112,6 @@ class Idempotency {
   void write_log();
   void log_failed(const Error& error);
   void run();
-  [[nodiscard]] BodyHasher& hasher_of(std::size_t loop);
 
   FileSystem& files_;
   Clock& clock_;
@@ -119,7 +121,7 @@ class Idempotency {
   IdempotencyTable table_;
   IdempotencyLog log_;
   IdempotencySecret secret_{};
-  std::vector<std::optional<BodyHasher>> hashers_;  // One per loop, made when first used.
+  std::optional<BodyHasher> hasher_;  // Made when the secret is known.
 
   // The log's thread's, but for reading the atomics.
   Microseconds written_us_ = 0;       // Steady; of the last write of the log.

@@ -1,12 +1,15 @@
 #include "serve/idempotency_key.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // The widest registers that the machine has.
+#else
+#include <xxhash.h>
+#endif
 
-#include <bit>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "http/characters.h"
 
 namespace inlet::serve {
@@ -24,33 +27,6 @@ constexpr http::CharacterSet bare_characters = [] {
   }
   return set;
 }();
-
-struct SipState {
-  std::uint64_t a, b, c, d;
-
-  void round() {
-    a += b;
-    b = std::rotl(b, 13) ^ a;
-    a = std::rotl(a, 32);
-    c += d;
-    d = std::rotl(d, 16) ^ c;
-    a += d;
-    d = std::rotl(d, 21) ^ a;
-    c += b;
-    b = std::rotl(b, 17) ^ c;
-    c = std::rotl(c, 32);
-  }
-  void compress(std::uint64_t word) {
-    d ^= word;
-    round();
-    round();
-    a ^= word;
-  }
-  std::uint64_t finish() {
-    for (int i = 0; i < 4; i++) round();
-    return a ^ b ^ c ^ d;
-  }
-};
 
 }  // namespace
 
@@ -85,37 +61,23 @@ std::optional<IdempotencyKey> IdempotencyKey::parse(std::string_view field) {
   return key;
 }
 
-std::optional<std::string> wrong_idempotency_key(const http::RequestHead& head) {
-  bool seen = false;
+std::expected<std::optional<IdempotencyKey>, std::string> read_idempotency_key(
+    const http::RequestHead& head) {
+  std::optional<IdempotencyKey> key;
   for (const http::Field& field : head.fields()) {
     if (field.name.size() != field_name.size() ||
         !http::equals_ignoring_case(field.name, field_name)) {
       continue;
     }
-    if (seen) return "send one Idempotency-Key";
-    seen = true;
-    if (!IdempotencyKey::parse(field.value)) {
-      return "Idempotency-Key must be 1 to " + std::to_string(idempotency_key_bytes_max) +
-             " visible characters, bare or in double quotes";
+    if (key) return std::unexpected("send one Idempotency-Key");
+    key = IdempotencyKey::parse(field.value);
+    if (!key) {
+      return std::unexpected("Idempotency-Key must be 1 to " +
+                             std::to_string(idempotency_key_bytes_max) +
+                             " visible characters, bare or in double quotes");
     }
   }
-  return std::nullopt;
-}
-
-Hash128 siphash_128(const IdempotencySecret& secret, Bytes bytes) {
-  const auto k0 = load<std::uint64_t>(secret.data());
-  const auto k1 = load<std::uint64_t>(secret.data() + 8);
-  SipState state{k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D ^ 0xEE, k0 ^ 0x6C7967656E657261,
-                 k1 ^ 0x7465646279746573};
-  std::size_t at = 0;
-  for (; at + 8 <= bytes.size(); at += 8) state.compress(load<std::uint64_t>(bytes.data() + at));
-  std::uint64_t last = 0;
-  if (at < bytes.size()) std::memcpy(&last, bytes.data() + at, bytes.size() - at);
-  state.compress(last | static_cast<std::uint64_t>(bytes.size()) << 56);
-  state.c ^= 0xEE;
-  const std::uint64_t low = state.finish();
-  state.b ^= 0xDD;
-  return {low, state.finish()};
+  return key;
 }
 
 // A name holds no zero byte, so the three cannot run into each other.
@@ -138,54 +100,29 @@ Hash128 hash_key(const IdempotencySecret& secret, std::string_view tenant, std::
   return siphash_128(secret, as_bytes({text.data(), size}));
 }
 
-// OpenSSL fails here only for want of memory at the start of a thread's life.
-class BodyHasher::Impl {
- public:
-  explicit Impl(const IdempotencySecret& secret) {
-    const Hash128 first = siphash_128(secret, as_bytes("body hash, first half of the key"));
-    const Hash128 second = siphash_128(secret, as_bytes("body hash, second half of the key"));
-    const std::array words{first.low, first.high, second.low, second.high};
-    std::memcpy(key_.data(), words.data(), key_.size());
-    EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "POLY1305", nullptr);
-    CHECK(mac != nullptr);
-    context_ = EVP_MAC_CTX_new(mac);
-    EVP_MAC_free(mac);  // The context holds it.
-    CHECK(context_ != nullptr);
+BodyHasher::BodyHasher(const IdempotencySecret& secret) {
+  for (std::size_t at = 0; at < expanded_.size(); at += sizeof(Hash128)) {
+    std::string part = "body hash, part ";
+    part += static_cast<char>('a' + at / sizeof(Hash128));
+    const Hash128 hash = siphash_128(secret, as_bytes(part));
+    store(expanded_.data() + at, hash.low);
+    store(expanded_.data() + at + sizeof hash.low, hash.high);
   }
-  Impl(const Impl&) = delete;
-  Impl& operator=(const Impl&) = delete;
-  ~Impl() { EVP_MAC_CTX_free(context_); }
+}
 
-  void begin() { CHECK(EVP_MAC_init(context_, key_.data(), key_.size(), nullptr) == 1); }
-  void add(Bytes bytes) {
-    const auto* const data = reinterpret_cast<const unsigned char*>(bytes.data());
-    CHECK(bytes.empty() || EVP_MAC_update(context_, data, bytes.size()) == 1);
-  }
-  Hash128 finish() {
-    std::array<unsigned char, 16> tag;
-    std::size_t size = 0;
-    CHECK(EVP_MAC_final(context_, tag.data(), &size, tag.size()) == 1 && size == tag.size());
-    const auto bytes = std::as_bytes(std::span(tag));
-    return {load<std::uint64_t>(bytes.data()), load<std::uint64_t>(bytes.data() + 8)};
-  }
-
- private:
-  std::array<unsigned char, 32> key_;
-  EVP_MAC_CTX* context_;
-};
-
-BodyHasher::BodyHasher(const IdempotencySecret& secret) : impl_(std::make_unique<Impl>(secret)) {}
-BodyHasher::BodyHasher(BodyHasher&&) noexcept = default;
-BodyHasher::~BodyHasher() = default;
-
-Hash128 BodyHasher::hash(std::string_view content_encoding, Bytes body) {
-  impl_->begin();
-  impl_->add(body);
-  // Behind the body, so that its blocks stay aligned; the last byte tells where it begins.
-  const auto size = static_cast<std::byte>(content_encoding.size());
-  impl_->add(as_bytes(content_encoding));
-  impl_->add({&size, 1});
-  return impl_->finish();
+Hash128 BodyHasher::hash(std::string_view content_encoding, Bytes body) const {
+  const XXH128_hash_t hash =
+      XXH3_128bits_withSecret(body.data(), body.size(), expanded_.data(), expanded_.size());
+  const Hash128 plain{hash.low64, hash.high64};
+  if (content_encoding.empty()) return plain;
+  std::array<std::byte, sizeof plain + limits::metadata_bytes_max> text;
+  CHECK(content_encoding.size() <= limits::metadata_bytes_max);
+  store(text.data(), plain.low);
+  store(text.data() + sizeof plain.low, plain.high);
+  std::memcpy(text.data() + sizeof plain, content_encoding.data(), content_encoding.size());
+  SipKey key;
+  std::memcpy(key.data(), expanded_.data(), key.size());
+  return siphash_128(key, Bytes(text).first(sizeof plain + content_encoding.size()));
 }
 
 }  // namespace inlet::serve

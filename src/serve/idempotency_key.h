@@ -7,18 +7,17 @@
 // who cannot test guesses cannot craft two inputs that collide.
 //
 //   key   SipHash-2-4 with 128 bits of output, made for short inputs.
-//   body  Poly1305 under a key that stays the same. As a MAC that would be unsound once a tag is
-//         seen; as a secret universal hash it is sound: two bodies collide with a probability of at
-//         most 8 * (their 16-byte blocks) / 2^106 (Bernstein, "The Poly1305-AES message-
-//         authentication code", theorem 3.3). Of OpenSSL's it is the cheapest for large bodies.
+//   body  XXH3 with 128 bits, under 192 secret bytes made from the same secret. It is no MAC: with
+//         no output to look at, bodies that collide cannot be searched for, and whoever could guess
+//         them would hide his own data only, for a key is one tenant's.
 //
-// Threads: pure functions; a BodyHasher is one thread's.
+// Threads: any; pure functions.
 
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,19 +25,13 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "http/head.h"
+#include "serve/siphash.h"
 
 namespace inlet::serve {
 
 inline constexpr std::size_t idempotency_key_bytes_max = 255;  // Without quotes and escapes.
 
-struct Hash128 {
-  std::uint64_t low = 0;
-  std::uint64_t high = 0;
-
-  bool operator==(const Hash128&) const = default;
-};
-
-using IdempotencySecret = std::array<std::byte, 16>;
+using IdempotencySecret = SipKey;
 
 // A key as it is compared: unquoted, unescaped.
 class IdempotencyKey {
@@ -57,12 +50,10 @@ class IdempotencyKey {
   std::size_t size_ = 0;
 };
 
-// For on_head(): nothing, if the head has at most one Idempotency-Key and that is well formed;
-// else the sentence to answer 400 with.
-[[nodiscard]] std::optional<std::string> wrong_idempotency_key(const http::RequestHead& head);
-
-// SipHash-2-4-128 (Aumasson and Bernstein, "SipHash: a fast short-input PRF").
-[[nodiscard]] Hash128 siphash_128(const IdempotencySecret& secret, Bytes bytes);
+// Of the head, if it has one; the error, if it has several or one that is not well formed, is the
+// sentence to answer 400 with.
+[[nodiscard]] std::expected<std::optional<IdempotencyKey>, std::string> read_idempotency_key(
+    const http::RequestHead& head);
 
 [[nodiscard]] Hash128 hash_key(const IdempotencySecret& secret, std::string_view tenant,
                                std::string_view stream, const IdempotencyKey& key);
@@ -70,15 +61,12 @@ class IdempotencyKey {
 class BodyHasher {
  public:
   explicit BodyHasher(const IdempotencySecret& secret);
-  BodyHasher(BodyHasher&&) noexcept;
-  ~BodyHasher();
 
   // Of the bytes as they came; the same bytes in another encoding are another body.
-  [[nodiscard]] Hash128 hash(std::string_view content_encoding, Bytes body);
+  [[nodiscard]] Hash128 hash(std::string_view content_encoding, Bytes body) const;
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::array<std::byte, 192> expanded_;  // The secret, in the size that XXH3 is made for.
 };
 
 }  // namespace inlet::serve

@@ -13,7 +13,7 @@ namespace inlet::serve {
 namespace {
 
 constexpr std::uint64_t block_magic = 0x4D44'4954'454C'4E49;  // "INLETIDM"
-constexpr std::uint32_t block_version = 1;
+constexpr std::uint32_t block_version = 2;                    // 1: another hash of the body.
 constexpr std::size_t block_header_bytes = 64;
 constexpr std::size_t block_bytes_max = 256U << 10;
 constexpr std::size_t block_entries_max =
@@ -102,7 +102,8 @@ Result<std::optional<IdempotencyLog::Loaded>> IdempotencyLog::read(
   }
   if (!any) {
     if (*file_bytes > 0) {
-      log_warn("serve", "the idempotency log is not of this journal or damaged: begun anew",
+      log_warn("serve",
+               "the idempotency log is of another journal or version, or damaged: begun anew",
                {{"path", path_}});
     }
     return std::nullopt;

@@ -12,9 +12,9 @@ namespace inlet::serve {
 namespace {
 
 constexpr std::size_t shards_max = 4096;
-// Enough for loops to seldom meet; few enough that growing an index, which stops one of them, takes
-// a fraction of a millisecond.
-constexpr std::uint64_t keys_per_shard_min = 8192;
+// Enough shards for loops to seldom meet, and for growing an index, which stops one of them, to
+// take a fraction of a millisecond; few enough that what each request touches stays in a cache.
+constexpr std::uint64_t keys_per_shard_min = 16'000;
 constexpr std::uint64_t chunk_entries = 256;
 constexpr std::size_t chunk_bytes = chunk_entries * idempotency_entry_bytes;
 constexpr std::uint64_t index_slots_min = 64;

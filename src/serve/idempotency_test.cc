@@ -102,17 +102,20 @@ class IdempotencyTest : public testing::Test, public journal::CommitListener {
     auto opened = journal::Journal::open(files, clock, pool, *this, {.store = store, .loops = 2});
     ASSERT_TRUE(opened) << opened.error().what;
     journal = std::move(*opened);
-    idempotency = Idempotency::open(files, clock, memory, *journal,
-                                    {.journal_directory = store.directory,
-                                     .max_keys = max_keys,
-                                     .window_us = hour_us,
-                                     .loops = 2},
-                                    [this](unsigned loop, KeyedRequest* list) {
-                                      for (; list != nullptr; list = list->next) {
-                                        EXPECT_EQ(list->loop, loop);
-                                        handed_back.push_back(static_cast<Request*>(list));
-                                      }
-                                    });
+    idempotency = Idempotency::open(
+        files, clock, memory, *journal,
+        {.journal_directory = store.directory, .max_keys = max_keys, .window_us = hour_us},
+        [this](unsigned loop, KeyedRequest* list) {
+          for (; list != nullptr; list = list->next) {
+            EXPECT_EQ(list->loop, loop);
+            handed_back.push_back(static_cast<Request*>(list));
+          }
+        });
+  }
+  Claim begin(KeyedRequest& request, const journal::Metadata& metadata, Bytes body) {
+    idempotency->name(request, metadata.tenant, metadata.stream,
+                      *IdempotencyKey::parse(metadata.idempotency_key));
+    return idempotency->begin(request, metadata.content_encoding, body, clock.wall_us());
   }
   void reopen() {
     kill();
@@ -129,8 +132,7 @@ class IdempotencyTest : public testing::Test, public journal::CommitListener {
     Request& request = requests.emplace_back();
     request.body = std::move(body);
     request.Ticket::loop = request.KeyedRequest::loop = loop;
-    request.claim =
-        idempotency->begin(request, metadata(key, stream), as_bytes(request.body), clock.wall_us());
+    request.claim = begin(request, metadata(key, stream), as_bytes(request.body));
     if (request.claim == Claim::first) {
       journal::RecordBuffer record(
           pool.acquire(journal::RecordBuffer::bytes_for(metadata(key, stream), 500'000)),
@@ -254,7 +256,7 @@ TEST_F(IdempotencyTest, equal_requests_at_once_share_one_record_and_come_back_on
 
 TEST_F(IdempotencyTest, those_that_joined_a_request_that_failed_are_told_so) {
   Request& first = requests.emplace_back();
-  ASSERT_EQ(idempotency->begin(first, metadata("k-1"), {}, clock.wall_us()), Claim::first);
+  ASSERT_EQ(begin(first, metadata("k-1"), {}), Claim::first);
   ASSERT_EQ(ask("k-1", "").claim, Claim::joined);
   idempotency->settled(first, {});
   ASSERT_EQ(handed_back.size(), 1U);
@@ -297,7 +299,7 @@ TEST_F(IdempotencyTest, a_journal_opened_again_keeps_them_too) {
 
 TEST_F(IdempotencyTest, a_request_under_way_holds_the_log_and_the_floor_back) {
   Request& slow = requests.emplace_back();
-  ASSERT_EQ(idempotency->begin(slow, metadata("slow"), {}, clock.wall_us()), Claim::first);
+  ASSERT_EQ(begin(slow, metadata("slow"), {}), Claim::first);
   const std::uint64_t began_at = journal->next_sequence();
   stored("quick");
   clock.now_us += 2 * second_us;
@@ -356,6 +358,20 @@ TEST_F(IdempotencyTest, a_log_of_another_journal_is_begun_anew) {
   EXPECT_EQ(ask("k-1").claim, Claim::duplicate);
 }
 
+TEST_F(IdempotencyTest, without_its_log_the_keys_are_read_from_the_journal) {
+  const std::uint64_t first = stored("k-1");
+  const std::uint64_t second = stored("k-2");
+  clock.now_us += 2 * second_us;
+  idempotency->keep_log();
+  kill();
+  std::filesystem::remove(store.directory + "/idempotency");
+  open();
+  EXPECT_EQ(idempotency->status().entries_loaded, 0U);
+  EXPECT_EQ(idempotency->status().records_scanned, 2U);
+  expect_duplicate("k-1", first);
+  expect_duplicate("k-2", second);
+}
+
 TEST_F(IdempotencyTest, damage_to_the_log_costs_what_it_held_and_nothing_else) {
   stored("k-1");
   clock.now_us += 2 * second_us;
@@ -391,12 +407,11 @@ TEST_F(IdempotencyTest, the_longest_key_survives_beside_the_longest_of_other_fie
                                         .trace_id = long_text,
                                         .idempotency_key = key};
   Request& request = requests.emplace_back();
-  ASSERT_EQ(idempotency->begin(request, long_metadata, {}, clock.wall_us()), Claim::first);
+  ASSERT_EQ(begin(request, long_metadata, {}), Claim::first);
   ASSERT_TRUE(journal->append(request, long_metadata, {}, clock.wall_us()));
   ASSERT_TRUE(journal->commit_once());
   reopen();
-  EXPECT_EQ(idempotency->begin(requests.emplace_back(), long_metadata, {}, clock.wall_us()),
-            Claim::duplicate);
+  EXPECT_EQ(begin(requests.emplace_back(), long_metadata, {}), Claim::duplicate);
 }
 
 TEST_F(IdempotencyTest, its_thread_writes_the_log_and_stop_writes_the_rest) {
@@ -410,8 +425,7 @@ TEST_F(IdempotencyTest, its_thread_writes_the_log_and_stop_writes_the_rest) {
         const std::string key = "k-" + std::to_string(loop) + "-" + std::to_string(i);
         Request& request = of_loops[loop].emplace_back();
         request.Ticket::loop = request.KeyedRequest::loop = loop;
-        ASSERT_EQ(idempotency->begin(request, metadata(key), as_bytes(key), clock.wall_us()),
-                  Claim::first);
+        ASSERT_EQ(begin(request, metadata(key), as_bytes(key)), Claim::first);
         ASSERT_TRUE(journal->append(request, metadata(key), as_bytes(key), clock.wall_us()));
         if (i % 500 == 0) clock.now_us += 2 * second_us;
       }

@@ -3,7 +3,6 @@
 #include "base/names.h"
 #include "codec/decode.h"
 #include "http/characters.h"
-#include "serve/idempotency_key.h"
 #include "serve/receipt.h"
 #include "serve/trace.h"
 
@@ -36,7 +35,6 @@ std::optional<Refusal> wrong_ingest(const http::RequestHead& head, const Target&
     return Refusal{
         413, "the body may have at most " + std::to_string(target.rule->body_bytes_max) + " bytes"};
   }
-  if (const auto wrong = wrong_idempotency_key(head)) return Refusal{400, *wrong};
   return std::nullopt;
 }
 

@@ -261,6 +261,11 @@ std::string key_line(const KeyEntry& entry) {
   return line + '"';
 }
 
+KeyTable::KeyTable() : keys_(1) {
+  static std::atomic<std::uint64_t> tables{0};
+  number_ = ++tables;
+}
+
 KeyTable::Parsed KeyTable::parse(std::string_view text, std::string_view name,
                                  const TenantIndex& tenant_index, KeyUses& uses) {
   std::unique_ptr<KeyTable> table(new KeyTable);
@@ -344,7 +349,10 @@ Verdict KeyTable::find(std::string_view presented, std::string_view stream,
       ((place & -found) | (decoy & (found - 1))) & -std::size_t{!keys().empty()};
   const std::size_t same = same_digest(digests_[compared].digest, key_presented->digest) ? 1 : 0;
   if (opaque(same & found) == 0) return {Verdict::Kind::unknown};
-  const Key& key = keys_[place];
+  return judge_key(keys_[place], stream, wall_us);
+}
+
+Verdict judge_key(const Key& key, std::string_view stream, Microseconds wall_us) {
   if (key.expires_us <= wall_us) return {Verdict::Kind::expired, &key};
   const bool allowed = stream.empty() || key.allows(stream);
   return {allowed ? Verdict::Kind::known : Verdict::Kind::out_of_scope, &key};

@@ -104,6 +104,9 @@ struct Verdict {
   const Key* key = nullptr;  // If known, out_of_scope or expired; lives as long as the table.
 };
 
+// Of a key whose secret was shown. An empty stream is not judged.
+[[nodiscard]] Verdict judge_key(const Key& key, std::string_view stream, Microseconds wall_us);
+
 class KeyTable {
  public:
   // How the caller numbers tenants.
@@ -125,6 +128,8 @@ class KeyTable {
   // In the order of the file.
   [[nodiscard]] std::span<const Key> keys() const { return std::span(keys_).subspan(1); }
   [[nodiscard]] const Key* of(KeyId id) const;  // Null: there is none.
+  // From 1; no other table of this process has it.
+  [[nodiscard]] std::uint64_t number() const { return number_; }
 
  private:
   // All of it is compared, whatever it holds. An empty slot has place 0, whatever its id.
@@ -139,7 +144,7 @@ class KeyTable {
     KeyDigest digest;
   };
 
-  KeyTable() : keys_(1) {}
+  KeyTable();
   void build_index();
   [[nodiscard]] bool try_index(std::size_t buckets);
   [[nodiscard]] std::uint64_t scrambled(KeyId id) const;
@@ -149,6 +154,7 @@ class KeyTable {
   std::vector<StoredDigest> digests_;  // Of keys_.
   std::vector<Bucket> buckets_;
   std::uint64_t seed_ = 0;
+  std::uint64_t number_;
 };
 
 }  // namespace inlet::serve

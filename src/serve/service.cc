@@ -70,8 +70,7 @@ void Service::connect(FileSystem& files) {
   idempotency_ = Idempotency::open(files, clock_, memory_, *journal_,
                                    {.journal_directory = options_.store.directory,
                                     .max_keys = options_.idempotency_keys_max,
-                                    .window_us = options_.idempotency_window_us,
-                                    .loops = static_cast<unsigned>(options_.http.loops)},
+                                    .window_us = options_.idempotency_window_us},
                                    [this](unsigned loop, KeyedRequest* list) {
                                      server_.post(loop, [list] { Door::on_joined(list); });
                                    });
