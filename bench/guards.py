@@ -4,6 +4,7 @@ notices of another that floods.
 The variants take turns; a figure is the median of the turns."""
 
 import contextlib
+import random
 import shutil
 import socket
 import statistics
@@ -15,8 +16,9 @@ from servers import BUILD, DATA, PATH, Server
 CALM_RATE, FLOOD_LIMIT, FLOOD_RATE = 500, 200, 2000  # Requests a second.
 CONNECTIONS, SLOW_BODIES, IDLE = 16, 200, 5000
 GUARDS_SECONDS, LARGE_EVERY = 0.5, 3  # A turn; large bodies are sent in one of so many.
-RECOVERY_SECONDS = 1.2  # The other's bucket is full again.
-FULL_BYTES = 768 << 20  # Of the journal that is filled.
+RECOVERY_SECONDS = 1.2  # The other's bucket is full again,
+PAUSE_SECONDS_MAX = 2.0  # before turns, at random.
+FULL_BYTES = 1536 << 20  # Of the journal that is filled; the calm one has a seventh left.
 IDEMPOTENCY_LINE_BYTES = len("Idempotency-Key: ") + 20 + 2  # As bench_lg sends it.
 
 
@@ -194,12 +196,17 @@ def measure_kind(plan, kind, repeat):
     empty_data()
     calm, flood = new_key("calm"), new_key("flood")
     server = start_server(kind, calm, flood)
+    pauses = random.Random(repeat)
     turns = []
     try:
         for turn in range(plan.fairness_turns):
             options = {"seconds": plan.fairness_seconds, "seed": repeat * 100 + turn}
-            turns.append((take_turn(server, kind, None, **options),
-                          take_turn(server, kind, flood, **options)))
+            pair = {}
+            for who in (None, flood):
+                # What the system does every few seconds is met by both alike.
+                time.sleep(pauses.uniform(0, PAUSE_SECONDS_MAX))
+                pair[who is not None] = take_turn(server, kind, who, **options)
+            turns.append((pair[False], pair[True]))
     finally:
         server.stop()
     return turns
@@ -255,7 +262,8 @@ def markdown(results):
                   f"other {FLOOD_RATE:,}/s against a limit of {FLOOD_LIMIT:,}/s (with the full "
                   f"journal: against its share of it); {SLOW_BODIES} slow bodies, {IDLE:,} idle "
                   f"connections. {rows[0]['turns']} turns of {rows[0]['seconds']:g} s alone and as "
-                  "many beside the other, in alternation, one life of the node for each row; "
+                  "many beside the other, in alternation after random pauses, one life of "
+                  "the node for each row; "
                   "medians of the turns; what the load itself sent late is left out (the column "
                   "late). Target: p99 at most 1.2 × that alone. Too many: what the limit let "
                   "through beyond burst + rate × time, of the worst turn. 429: with Retry-After; "
