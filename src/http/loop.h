@@ -6,7 +6,8 @@
 // may still read.
 //
 // Deadlines cost no timer each: every connection keeps one instant, and a sweep looks at all of
-// them every Options::sweep_us. Clocks are read once per round of the loop, not per request.
+// them every Options::sweep_us, some hundred at a time. Clocks are read once per round of the loop,
+// not per request.
 //
 // Connections that found no memory wait here, in the order they came, and are tried again when this
 // loop gives something back, and every Options::memory_retry_us because other loops may have.

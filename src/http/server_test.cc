@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <string>
@@ -563,6 +564,20 @@ TEST_F(ServerTest, a_body_waits_for_the_applications_memory) {
   Client unlucky(port_);
   unlucky.send(post("/size", letters(100'000)));
   EXPECT_EQ(unlucky.status(), 503);
+}
+
+TEST_F(ServerTest, of_many_idle_connections_each_is_closed_in_time) {
+  start({.idle_us = 200'000});
+  constexpr int count = 450;  // Swept in slices; and few enough for the usual limit of files.
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < count; i++) {
+    clients.push_back(std::make_unique<Client>(port_));
+    clients.back()->send(post("/echo", "x"));
+    EXPECT_EQ(clients.back()->body(), "x");
+  }
+  EXPECT_TRUE(eventually([this] { return server_->counters().open == 0; }));
+  for (const auto& client : clients) EXPECT_TRUE(client->ended());
+  EXPECT_EQ(server_->counters().accepted, static_cast<std::uint64_t>(count));
 }
 
 TEST_F(ServerTest, an_idle_connection_holds_no_buffer) {
